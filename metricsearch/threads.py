@@ -1,0 +1,50 @@
+"""Python threads over nogil kernels; results never depend on their number."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from metricsearch.validation import check_positive
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools_lock = threading.Lock()
+_inside_pool = threading.local()
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resolve_threads(n_threads: int | None) -> int:
+    """`n_threads`, or all available cores for None."""
+    return available_cores() if n_threads is None else check_positive(n_threads, "n_threads")
+
+
+def thread_map(function: Callable[[Item], Result], items: Iterable[Item], n_threads: int) -> list[Result]:
+    """[function(item) for item in items] on up to `n_threads` threads, in the order of `items`.
+
+    The threads are kept for the next call (starting them costs as much as a short query). A call from inside such a
+    thread runs serially: the outer loop already uses the cores.
+    """
+    items = list(items)
+    if n_threads <= 1 or len(items) <= 1 or getattr(_inside_pool, "active", False):
+        return [function(item) for item in items]
+    return list(_pool(n_threads).map(function, items))
+
+
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    key = (os.getpid(), n_threads)  # threads do not survive a fork
+    with _pools_lock:
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(n_threads, "metricsearch", initializer=_mark_thread)
+        return _pools[key]
+
+
+def _mark_thread() -> None:
+    _inside_pool.active = True
