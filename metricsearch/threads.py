@@ -3,10 +3,12 @@
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from metricsearch.validation import check_positive
+
+READING_THREADS = 8
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,3 +50,8 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
 
 def _mark_thread() -> None:
     _inside_pool.active = True
+
+
+def submit_reader(function: Callable[..., Result], *arguments: object) -> Future[Result]:
+    """Run on one of the reading threads: more of them than cores, since they wait for the disk."""
+    return _pool(READING_THREADS).submit(function, *arguments)

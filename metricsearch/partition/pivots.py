@@ -1,0 +1,112 @@
+"""Choice of pivots: k reference objects for each of the λ pivot spaces, disjoint between spaces."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricsearch.errors import InvalidInputError
+from metricsearch.spaces import VECTORS, Batch, Metric, concatenate
+from metricsearch.validation import check_choice
+
+N_PAIRS = 1000  # object pairs on which the incremental choice judges a pivot
+N_INCREMENTAL_CANDIDATES = 16  # objects it compares for each pivot
+KMEANS_ITERATIONS = 10
+
+
+def choose_pivots(
+    metric: Metric, sample: Batch, n_spaces: int, n_pivots: int, method: str, rng: np.random.Generator
+) -> Batch:
+    """Choose λ·k pivots from a sample of the data; space j has pivots j·k .. (j+1)·k − 1.
+
+    The shuffled sample is dealt into λ disjoint parts and each space chooses from its own, so no object is a pivot
+    twice. method: "random"; "farthest-first" (each pivot is the object farthest from those before it); "k-means"
+    (centroids, vectors only); "incremental" (Bustos, Navarro, Chávez 2003: each pivot maximises the mean lower bound
+    max_i |d(x, p_i) - d(y, p_i)| over object pairs). Raises InvalidInputError for fewer than λ·k objects.
+    """
+    check_choice(method, "pivot_choice", PIVOT_CHOICES)
+    if len(sample) < n_spaces * n_pivots:
+        raise InvalidInputError(
+            f"pivots: {n_spaces} spaces x {n_pivots} pivots need {n_spaces * n_pivots} objects to choose from, "
+            f"got {len(sample)}; lower n_pivots or n_spaces"
+        )
+    if method == "k-means" and metric.kind is not VECTORS:
+        raise InvalidInputError(f"pivot_choice: k-means needs vectors, but {metric.name} compares {metric.kind.name}")
+    order = rng.permutation(len(sample))
+    parts = [sample[np.sort(part)] for part in np.array_split(order, n_spaces)]
+    return concatenate([_METHODS[method](metric, part, n_pivots, rng) for part in parts])
+
+
+def _random(metric: Metric, part: Batch, n_pivots: int, rng: np.random.Generator) -> Batch:
+    return part[_distinct_first(metric, part, rng.permutation(len(part)), n_pivots)]
+
+
+def _distinct_first(metric: Metric, part: Batch, order: NDArray[np.int64], n_pivots: int) -> NDArray[np.int64]:
+    """First n_pivots of `order`, passing over copies of earlier ones while enough objects are left.
+
+    Equal pivots cost exact distance computations for every object (their order is a tie), hence only for metrics
+    whose distances are computed in bulk.
+    """
+    if not metric.batched:
+        return order[:n_pivots]
+    chosen, spare = order[:n_pivots], order[n_pivots:]
+    while len(spare):
+        distances = metric.pairwise(part[chosen], part[chosen], np.float64)
+        copies = (np.tril(distances <= metric.pairwise_error(part[chosen], part[chosen], distances), -1)).any(axis=1)
+        if not copies.any():
+            break
+        n_missing = int(copies.sum())
+        chosen = np.concatenate([chosen[~copies], spare[:n_missing]])
+        if len(chosen) < n_pivots:  # too few different objects: copies must serve
+            return order[:n_pivots]
+        spare = spare[n_missing:]
+    return chosen
+
+
+def _farthest_first(metric: Metric, part: Batch, n_pivots: int, rng: np.random.Generator) -> Batch:
+    chosen = [int(rng.integers(len(part)))]
+    nearest = metric.distances(part[chosen], part)
+    while len(chosen) < n_pivots:
+        nearest[chosen[-1]] = -1.0  # never again, not even among copies
+        chosen.append(int(np.argmax(nearest)))
+        nearest = np.minimum(nearest, metric.distances(part[chosen[-1:]], part))
+        nearest[chosen] = -1.0
+    return part[np.array(chosen)]
+
+
+def _k_means(metric: Metric, part: Batch, n_pivots: int, rng: np.random.Generator) -> Batch:
+    from scipy.cluster.vq import kmeans2  # its import takes longer than many a search
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its last centroid, which is fine here
+        centroids, _ = kmeans2(part, n_pivots, iter=KMEANS_ITERATIONS, minit="++", seed=rng)
+    return metric.check(centroids, "pivots")
+
+
+def _incremental(metric: Metric, part: Batch, n_pivots: int, rng: np.random.Generator) -> Batch:
+    left, right = rng.integers(len(part), size=(2, N_PAIRS))
+    bound = np.zeros(N_PAIRS)
+    chosen: list[int] = []
+    free = np.ones(len(part), dtype=bool)
+    while len(chosen) < n_pivots:
+        candidates = rng.choice(
+            np.flatnonzero(free), size=min(N_INCREMENTAL_CANDIDATES, int(free.sum())), replace=False
+        )
+        to_left = metric.pairwise(part[candidates], part[left])
+        to_right = metric.pairwise(part[candidates], part[right])
+        bounds = np.maximum(bound, np.abs(to_left - to_right))
+        best = int(np.argmax(bounds.mean(axis=1)))
+        bound = bounds[best]
+        chosen.append(int(candidates[best]))
+        free[chosen[-1]] = False
+    return part[np.array(chosen)]
+
+
+_METHODS: dict[str, Callable[[Metric, Batch, int, np.random.Generator], Batch]] = {
+    "random": _random,
+    "farthest-first": _farthest_first,
+    "k-means": _k_means,
+    "incremental": _incremental,
+}
+PIVOT_CHOICES = tuple(_METHODS)

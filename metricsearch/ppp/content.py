@@ -1,0 +1,212 @@
+"""What a PPP-Codes index holds: λ trees over numbered objects, what came and went since they were built, IDs.
+
+Objects are numbered by ordinals. Those in the trees are numbered in order of their IDs, so the consolidated arrays
+depend only on the set of (ID, prefixes), not on the order in which objects came.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricsearch.errors import CorruptedError, DuplicateIdError, InvalidInputError, UnknownIdError
+from metricsearch.ppp.aggregation import Records
+from metricsearch.ppp.tree import PPPTree, build_tree, check_tree, decode_tree
+from metricsearch.threads import thread_map
+
+SAMPLE_SIZE = 4096  # objects whose uncompressed prefixes tell a query how deep to read
+LOOSE_OBJECTS = 4096  # inserted or removed objects that are always tolerated before the trees are built anew ...
+LOOSE_SHARE = 8  # ... and beyond that one in so many of the objects in the trees
+MAX_OBJECTS = 2**31 - 1
+
+
+@dataclass(slots=True)
+class _Inserted:
+    """Objects that are not in the trees yet: a growing table of prefixes."""
+
+    prefixes: NDArray[np.uint16]  # (capacity, λ, l)
+    ids: NDArray[np.int64]  # (capacity,)
+    n: int = 0
+
+    def append(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
+        if self.n + len(ids) > len(self.ids):
+            capacity = max(self.n + len(ids), 2 * len(self.ids), 64)
+            table = np.empty((capacity, *self.prefixes.shape[1:]), dtype=np.uint16)
+            table[: self.n], self.prefixes = self.prefixes[: self.n], table
+            numbers = np.empty(capacity, dtype=np.int64)
+            numbers[: self.n], self.ids = self.ids[: self.n], numbers
+        self.prefixes[self.n : self.n + len(ids)] = prefixes
+        self.ids[self.n : self.n + len(ids)] = ids
+        self.n += len(ids)
+
+
+class Content:
+    """Codes and IDs of an index with λ spaces, k pivots and prefix length l."""
+
+    def __init__(self, n_spaces: int, n_pivots: int, prefix_length: int, n_threads: int) -> None:
+        self.n_spaces, self.n_pivots, self.prefix_length = n_spaces, n_pivots, prefix_length
+        self._n_threads = n_threads
+        self._set_trees(np.empty((0, n_spaces, prefix_length), dtype=np.uint16), np.empty(0, dtype=np.int64))
+
+    def _set_trees(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
+        order = np.argsort(ids, kind="stable")
+        prefixes, ids = prefixes[order], ids[order]
+        columns = [np.ascontiguousarray(prefixes[:, j]) for j in range(self.n_spaces)]
+        trees = thread_map(lambda column: build_tree(column, self.n_pivots), columns, self._n_threads)
+        n_sample = min(len(ids), SAMPLE_SIZE)
+        picked = np.arange(n_sample) * len(ids) // max(n_sample, 1)
+        sample = np.stack([column[picked] for column in columns])
+        self._adopt(trees, len(ids), ids if (ids != np.arange(len(ids))).any() else np.empty(0, dtype=np.int64), sample)
+
+    def _adopt(
+        self, trees: list[PPPTree], n_tree: int, tree_ids: NDArray[np.int64], sample: NDArray[np.uint16]
+    ) -> None:
+        sample.flags.writeable = False  # like mapped arrays: kernels compile once for both
+        self.trees, self.n_tree, self.sample = trees, n_tree, sample
+        self._tree_ids = tree_ids  # empty: the ID is the ordinal
+        self._inserted = _Inserted(np.empty((0, self.n_spaces, self.prefix_length), np.uint16), np.empty(0, np.int64))
+        self._inserted_ordinals: dict[int, int] = {}
+        self._removed = np.empty(0, dtype=np.bool_)
+        self._n_removed = 0
+
+    def __len__(self) -> int:
+        return self.n_ordinals - self._n_removed
+
+    @property
+    def n_ordinals(self) -> int:
+        """Ordinals in use, removed objects included."""
+        return self.n_tree + self._inserted.n
+
+    def ids_of(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
+        """IDs of ordinals."""
+        if not len(self._tree_ids) and not self._inserted.n:
+            return ordinals
+        in_tree = ordinals < self.n_tree
+        ids = np.empty(len(ordinals), dtype=np.int64)
+        ids[in_tree] = self._tree_ids[ordinals[in_tree]] if len(self._tree_ids) else ordinals[in_tree]
+        ids[~in_tree] = self._inserted.ids[ordinals[~in_tree] - self.n_tree]
+        return ids
+
+    def ids(self) -> NDArray[np.int64]:
+        """IDs of all objects, ascending."""
+        return np.sort(self.ids_of(self._alive()))
+
+    def _alive(self) -> NDArray[np.int64]:
+        return np.flatnonzero(~self._removed) if self._removed.size else np.arange(self.n_ordinals)
+
+    def _ordinals(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ordinals of IDs; -1 where there is no such object."""
+        if len(self._tree_ids):
+            place = np.minimum(np.searchsorted(self._tree_ids, ids), self.n_tree - 1)
+            ordinals = np.where(self._tree_ids[place] == ids, place, -1)
+        else:
+            ordinals = np.where(ids < self.n_tree, ids, -1)
+        if self._removed.size and self.n_tree:
+            ordinals[(ordinals >= 0) & self._removed[ordinals]] = -1
+        if self._inserted_ordinals:
+            inserted = np.fromiter((self._inserted_ordinals.get(int(i), -1) for i in ids), np.int64, len(ids))
+            ordinals = np.where(inserted >= 0, inserted, ordinals)
+        return ordinals
+
+    def next_id(self) -> int:
+        """One more than the largest ID ever in use among the present arrays."""
+        largest = int(self._tree_ids[-1]) if len(self._tree_ids) else self.n_tree - 1
+        return max(largest, int(self._inserted.ids[: self._inserted.n].max(initial=-1))) + 1
+
+    def insert(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
+        """Add objects given by their prefixes (n, λ, l); raises DuplicateIdError if an ID is taken."""
+        taken = self._ordinals(ids) >= 0
+        if taken.any():
+            raise DuplicateIdError(f"ids: ID {ids[np.argmax(taken)]} is already in the index; remove it first")
+        if self.n_ordinals + len(ids) > MAX_OBJECTS:
+            raise InvalidInputError(f"objects: an index holds at most {MAX_OBJECTS} objects; split the collection")
+        start = self.n_ordinals
+        self._inserted.append(prefixes, ids)
+        self._inserted_ordinals.update(zip(ids.tolist(), range(start, start + len(ids)), strict=True))
+        if self._removed.size:
+            self._removed = np.concatenate([self._removed, np.zeros(len(ids), dtype=np.bool_)])
+        self._consolidate_if_loose(self._inserted.n)
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Take objects out; raises UnknownIdError, and then removes nothing."""
+        ordinals = self._ordinals(ids)
+        if (ordinals < 0).any():
+            raise UnknownIdError(f"ids: ID {ids[np.argmax(ordinals < 0)]} is not in the index")
+        if not self._removed.size:
+            self._removed = np.zeros(self.n_ordinals, dtype=np.bool_)
+        self._removed[ordinals] = True
+        self._n_removed += len(ids)
+        for number in ids.tolist():
+            self._inserted_ordinals.pop(number, None)
+        self._consolidate_if_loose(self._n_removed)
+
+    def _consolidate_if_loose(self, n_loose: int) -> None:
+        if n_loose > max(LOOSE_OBJECTS, self.n_tree // LOOSE_SHARE):
+            self.consolidate()
+
+    def consolidate(self) -> None:
+        """Build the trees anew from the objects that are left; without changes since the last time, do nothing."""
+        if self._inserted.n or self._n_removed:
+            alive = self._alive()
+            self._set_trees(self.all_prefixes()[alive], self.ids_of(alive))
+
+    def all_prefixes(self) -> NDArray[np.uint16]:
+        """Prefixes (n_ordinals, λ, l) of every ordinal."""
+        prefixes = np.empty((self.n_ordinals, self.n_spaces, self.prefix_length), dtype=np.uint16)
+        for j, tree in enumerate(self.trees):
+            prefixes[: self.n_tree, j] = decode_tree(tree, self.n_tree, self.n_pivots, self.prefix_length)
+        prefixes[self.n_tree :] = self._inserted.prefixes[: self._inserted.n]
+        return prefixes
+
+    def prefixes_of(self, ids: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Prefixes (n, λ, l) of objects; raises UnknownIdError."""
+        ordinals = self._ordinals(ids)
+        if (ordinals < 0).any():
+            raise UnknownIdError(f"ids: ID {ids[np.argmax(ordinals < 0)]} is not in the index")
+        return self.all_prefixes()[ordinals]
+
+    def records(self, space: int) -> Records:
+        """What a query searches in one space."""
+        inserted = self._inserted.prefixes[: self._inserted.n, space].copy()
+        inserted.flags.writeable = False
+        return Records(self.trees[space], self.n_tree, self.n_pivots, self._removed, inserted)
+
+    def memory_report(self) -> dict[str, int]:
+        """Bytes by part, over all spaces."""
+        pools = [tree.pools for tree in self.trees]
+        return {
+            "nodes": sum(array.nbytes for tree in self.trees for array in tree.nodes),
+            "suffixes": sum(suffixes.nbytes for suffixes, _, _ in pools),
+            "new-suffix flags": sum(starts.nbytes for _, starts, _ in pools),
+            "ordinals": sum(ids.nbytes for _, _, ids in pools),
+            "ids": self._tree_ids.nbytes,
+            "sample": self.sample.nbytes,
+            "inserted": self._inserted.prefixes.nbytes + self._inserted.ids.nbytes,
+            "removed": self._removed.nbytes,
+        }
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by name, after consolidation."""
+        self.consolidate()
+        arrays: dict[str, NDArray[Any]] = {"ids": self._tree_ids, "sample": self.sample}
+        for j, tree in enumerate(self.trees):
+            arrays |= {f"space{j}-{name.replace('_', '-')}": array for name, array in tree.arrays().items()}
+        return arrays
+
+    def set_arrays(self, arrays: dict[str, NDArray[Any]], n: int, where: str) -> None:
+        """Take over what `to_arrays` gave; mapped arrays stay mapped. Raises CorruptedError if they do not fit."""
+        names = PPPTree.__slots__
+        try:
+            trees = [
+                PPPTree(**{name: arrays[f"space{j}-{name.replace('_', '-')}"] for name in names})
+                for j in range(self.n_spaces)
+            ]
+            tree_ids, sample = arrays["ids"], arrays["sample"]
+        except KeyError as missing:
+            raise CorruptedError(f"{where}: index array {missing} is missing; rebuild the index") from None
+        for tree in trees:
+            check_tree(tree, n, where)
+        if len(tree_ids) not in (0, n) or sample.shape[0] != self.n_spaces or sample.shape[2] != self.prefix_length:
+            raise CorruptedError(f"{where}: the index arrays do not fit {n} objects; rebuild the index")
+        self._adopt(trees, n, tree_ids, sample)

@@ -1,0 +1,409 @@
+"""PPPCodes: the index of several pivot spaces, from objects to candidates (spec sections 1 to 3)."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError
+from metricsearch.partition import PIVOT_CHOICES, choose_pivots, nearest_pivots
+from metricsearch.ppp.aggregation import Progress, SampleQuantiles, SpaceStream, aggregate, sample_keys
+from metricsearch.ppp.content import Content
+from metricsearch.ppp.ranking import RankingOptions, RankingTable, ranking_table
+from metricsearch.spaces import (
+    BITS,
+    VECTORS,
+    Batch,
+    FunctionMetric,
+    Metric,
+    Ragged,
+    batch_nbytes,
+    check_postulates,
+    concatenate,
+    get_metric,
+)
+from metricsearch.spaces.chunks import iterate_chunks, readable_twice, sample_objects, split_off
+from metricsearch.threads import resolve_threads, thread_map
+from metricsearch.validation import check_choice, check_ids, check_integer, check_positive
+
+MAX_SPACES = 255
+MAX_PIVOTS = 65536
+PIVOT_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objects
+POSTULATE_SAMPLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates of one query, best first.
+
+    ids: (R',) int64; aggregated_ranks: (R',) int64, Ψ_p; hits: (R',) uint8, in how many spaces the object was met by
+    the end of the round that reported it. n_ids_ranked: (λ,) int64, IDs read in each space (probe depth).
+    n_prefixes_evaluated: ranking distances computed.
+    """
+
+    ids: NDArray[np.int64]
+    aggregated_ranks: NDArray[np.int64]
+    hits: NDArray[np.uint8]
+    n_ids_ranked: NDArray[np.int64]
+    n_prefixes_evaluated: int
+
+
+class PPPCodes:
+    """PPP-Codes index: λ pivot spaces, prefixes of length l over k pivots each, candidates by aggregated rank.
+
+    metric: name, specification, `Metric` or user function `f(a, b) -> float` (on vectors; wrap it in
+        `FunctionMetric` for other kinds). n_spaces (λ), n_pivots (k), prefix_length (l). options: defaults of every
+        query. pivot_choice: see `choose_pivots`. n_threads: None = all cores; results do not depend on it.
+        allow_nonmetric: take a user function although it breaks a metric postulate on a sample of the data.
+    """
+
+    def __init__(
+        self,
+        metric: Any = "euclidean",
+        *,
+        n_spaces: int = 4,
+        n_pivots: int = 256,
+        prefix_length: int = 8,
+        options: RankingOptions | None = None,
+        pivot_choice: str = "random",
+        seed: int = 0,
+        n_threads: int | None = None,
+        allow_nonmetric: bool = False,
+    ) -> None:
+        self.metric: Metric = get_metric(metric)
+        self.n_spaces = check_integer(n_spaces, "n_spaces", 1, MAX_SPACES)
+        self.n_pivots = check_integer(n_pivots, "n_pivots", 1, MAX_PIVOTS)
+        self.prefix_length = check_integer(prefix_length, "prefix_length", 1, min(self.n_pivots, 255))
+        self.options = options or RankingOptions()
+        self.pivot_choice = check_choice(pivot_choice, "pivot_choice", PIVOT_CHOICES)
+        self.seed = check_integer(seed, "seed", 0)
+        self.n_threads = resolve_threads(n_threads)
+        self.allow_nonmetric = allow_nonmetric
+        self._check_options(self.options)
+        self._pivots: Batch | None = None
+        self._pivot_pairs: NDArray[np.float64] | None = None
+        self._content = self._new_content()
+
+    def _new_content(self) -> Content:
+        return Content(self.n_spaces, self.n_pivots, self.prefix_length, self.n_threads)
+
+    # ------------------------------------------------------------------ building
+
+    def build(self, objects: Any, ids: Any = None, *, pivots: Any = None) -> "PPPCodes":
+        """Choose pivots and index `objects`, replacing what the index held.
+
+        objects: a sequence (array, h5py dataset, list), something with `chunks(size)`, or an iterator of chunks;
+            read chunk by chunk. Pivots are chosen from a random sample, or from the first chunks of an iterator.
+        ids: one int64 >= 0 per object; None = 0, 1, 2, ...
+        pivots: λ·k objects to use instead, space after space.
+        Raises InvalidInputError (and leaves the index as it was) for bad objects, IDs or too few objects.
+        """
+        rng = np.random.default_rng(self.seed)
+        n_sample = PIVOT_SAMPLE_FACTOR * self.n_spaces * self.n_pivots
+        chunks: Iterator[Batch] = iterate_chunks(objects, self.metric)
+        if pivots is None and readable_twice(objects):
+            sample = sample_objects(objects, self.metric, n_sample, rng)
+        elif pivots is None:
+            head = split_off(chunks, n_sample)
+            sample = concatenate(head) if head else self.metric.check([], "objects")
+            chunks = _chain(head, chunks)
+        if pivots is None:
+            self.check_metric(sample)
+            pivots = choose_pivots(self.metric, sample, self.n_spaces, self.n_pivots, self.pivot_choice, rng)
+        pivots = self._check_pivots(pivots)
+        prefixes = self._stream_prefixes(chunks, pivots)
+        numbers = np.arange(len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
+        content = self._new_content()
+        content.insert(prefixes, numbers)
+        content.consolidate()
+        self._pivots, self._pivot_pairs, self._content = pivots, None, content
+        return self
+
+    def insert(self, objects: Any, ids: Any = None) -> NDArray[np.int64]:
+        """Index further objects; they are found at once. Returns their IDs (None: following the largest so far).
+
+        Raises MissingIndexError before the first `build`, DuplicateIdError or InvalidInputError (nothing inserted).
+        """
+        pivots = self._require_pivots()
+        prefixes = self._stream_prefixes(iterate_chunks(objects, self.metric, self.metric.kind.width(pivots)), pivots)
+        next_id = self._content.next_id()
+        numbers = np.arange(next_id, next_id + len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
+        self._content.insert(prefixes, numbers)
+        return numbers
+
+    def insert_prefixes(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
+        """Index objects whose prefixes are known from `compute_prefixes`. Raises DuplicateIdError."""
+        self._content.insert(prefixes, ids)
+
+    def compute_prefixes(self, batch: Batch) -> NDArray[np.uint16]:
+        """Prefixes (n, λ, l) of checked objects, without indexing them. Raises MissingIndexError."""
+        return self._prefixes(batch, self._require_pivots())
+
+    def check_metric(self, sample: Batch) -> None:
+        """Raise NonMetricError if a user function breaks a postulate on `sample` and this was not allowed."""
+        if isinstance(self.metric, FunctionMetric) and not self.allow_nonmetric:
+            check_postulates(self.metric, sample[:POSTULATE_SAMPLE], seed=self.seed)
+
+    def remove(self, ids: Any) -> None:
+        """Take objects out. Raises UnknownIdError if one is not there; then nothing is removed."""
+        self._content.remove(check_ids(ids, "ids"))
+
+    def consolidate(self) -> None:
+        """Move inserted objects into the trees and drop removed ones. Answers do not change, memory may."""
+        self._content.consolidate()
+
+    @classmethod
+    def from_prefixes(cls, prefixes: Any, pivots: Any = None, ids: Any = None, **parameters: Any) -> "PPPCodes":
+        """Index of given prefixes (n, λ, l), integers below n_pivots; `rank` works without pivots."""
+        table = np.asarray(prefixes)
+        if table.ndim != 3 or table.dtype.kind not in "iu":
+            raise InvalidInputError(f"prefixes: expected (n, n_spaces, prefix_length) integers, got {table.shape}")
+        index = cls(n_spaces=table.shape[1], prefix_length=table.shape[2], **parameters)
+        if table.size and (table.min() < 0 or table.max() >= index.n_pivots):
+            raise InvalidInputError(f"prefixes: expected pivot indexes in 0..{index.n_pivots - 1}")
+        if pivots is not None:
+            index._pivots = index._check_pivots(pivots)
+        numbers = np.arange(len(table)) if ids is None else check_ids(ids, "ids", len(table))
+        index._content.insert(table.astype(np.uint16), numbers)
+        index._content.consolidate()
+        return index
+
+    def _check_pivots(self, pivots: Any) -> Batch:
+        flat = np.asarray(pivots).reshape(-1, pivots.shape[-1]) if getattr(pivots, "ndim", 0) == 3 else pivots
+        batch = self.metric.check(flat, "pivots")
+        if len(batch) != self.n_spaces * self.n_pivots:
+            raise InvalidInputError(
+                f"pivots: expected {self.n_spaces} x {self.n_pivots} = {self.n_spaces * self.n_pivots} objects, "
+                f"got {len(batch)}"
+            )
+        return batch
+
+    def _require_pivots(self) -> Batch:
+        if self._pivots is None:
+            raise MissingIndexError("index: no pivots yet; call build() first")
+        return self._pivots
+
+    def _stream_prefixes(self, chunks: Iterator[Batch], pivots: Batch) -> NDArray[np.uint16]:
+        parts = [np.empty((0, self.n_spaces, self.prefix_length), dtype=np.uint16)]
+        parts += [self._prefixes(batch, pivots) for batch in chunks]
+        return np.concatenate(parts)
+
+    def _prefixes(self, batch: Batch, pivots: Batch) -> NDArray[np.uint16]:
+        k = self.n_pivots
+
+        def in_space(j: int) -> NDArray[np.uint16]:
+            return nearest_pivots(self.metric, batch, pivots[j * k : (j + 1) * k], self.prefix_length)
+
+        return np.stack(thread_map(in_space, range(self.n_spaces), self.n_threads), axis=1)
+
+    # ------------------------------------------------------------------ searching
+
+    def candidates(self, query: Any, n_candidates: int, options: RankingOptions | None = None) -> NDArray[np.int64]:
+        """IDs of the min(R, n) objects of smallest Ψ_p for one query object, best first.
+
+        Ties: more hits first, then smaller ID. Raises EmptyIndexError, InvalidInputError.
+        """
+        return self.rank(self.pivot_distances(self.check_query(query)), n_candidates, options).ids
+
+    def check_query(self, query: Any) -> Batch:
+        """One query object as a checked batch of one. Raises MissingIndexError, InvalidInputError."""
+        kind = self.metric.kind
+        width = kind.width(self._require_pivots())
+        if not isinstance(query, Ragged):
+            dense = kind in (VECTORS, BITS)
+            query = np.atleast_2d(query) if dense else [query]
+        batch = self.metric.check(query, "query", width)
+        if len(batch) != 1:
+            raise InvalidInputError(f"query: expected one object, got {len(batch)}")
+        return batch
+
+    def pivot_distances(self, query: Batch) -> NDArray[np.float64]:
+        """Distances δ(q, p) of a checked query to all pivots: (n_spaces, n_pivots) float64."""
+        distances = self.metric.distances(query, self._require_pivots())
+        return distances.reshape(self.n_spaces, self.n_pivots)
+
+    def rank(
+        self, pivot_distances: NDArray[np.float64], n_candidates: int, options: RankingOptions | None = None
+    ) -> Ranking:
+        """The exact top R of the aggregated rank for given query-pivot distances (n_spaces, n_pivots)."""
+        progress = self.new_progress(options)
+        blocks = list(self.stream(pivot_distances, n_candidates, options, progress))
+        ids, ranks, hits = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        return Ranking(ids, ranks, hits, progress.n_ids_ranked, progress.n_looked)
+
+    def new_progress(self, options: RankingOptions | None = None) -> Progress:
+        """Counters for `stream`."""
+        return Progress(np.zeros(self._n_used(options or self.options), dtype=np.int64))
+
+    def stream(
+        self,
+        pivot_distances: NDArray[np.float64],
+        n_candidates: int,
+        options: RankingOptions | None,
+        progress: Progress,
+        first_block: int | None = None,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]]:
+        """Blocks of (ids, aggregated ranks, hits), together the candidates of `rank` in the same order.
+
+        first_block: candidates to find before the first block is handed on, so that they can be read while the
+        others are ranked. `progress` is advanced block by block.
+        """
+        options = self._check_options(options or self.options)
+        n_wanted = min(check_positive(n_candidates, "n_candidates"), len(self))
+        if not n_wanted:
+            raise EmptyIndexError("candidates: the index holds no objects; build it first")
+        tables = self._tables(np.asarray(pivot_distances, dtype=np.float64), options)
+        content = self._content
+        streams = [SpaceStream(content.records(j), table) for j, table in enumerate(tables)]
+        sample = np.stack([sample_keys(content.sample[j], table) for j, table in enumerate(tables)])
+        min_hits = options.min_hits(len(tables))
+        quantiles = SampleQuantiles(sample, min_hits, content.n_ordinals)
+        first = min(first_block or n_wanted, n_wanted)
+        sizes = [first, n_wanted - first] if first < n_wanted else [first]
+        n_out = 0
+        dense = options.rank_mode == "dense"
+        for ordinals, ranks, hits in aggregate(
+            streams, quantiles, content.n_ordinals, min_hits, dense, sizes, progress, self.n_threads
+        ):
+            ids = content.ids_of(ordinals)
+            # Order within a round: more hits first, then smaller ID.
+            order = np.lexsort((ids, -hits.astype(np.int16), ranks))[: n_wanted - n_out]
+            n_out += len(order)
+            yield ids[order], ranks[order], hits[order]
+
+    def _tables(self, pivot_distances: NDArray[np.float64], options: RankingOptions) -> list[RankingTable]:
+        n_used = self._n_used(options)
+        if pivot_distances.shape not in {(self.n_spaces, self.n_pivots), (n_used, self.n_pivots)}:
+            raise InvalidInputError(
+                f"pivot_distances: expected shape ({self.n_spaces}, {self.n_pivots}), got {pivot_distances.shape}"
+            )
+        if not np.isfinite(pivot_distances).all() or (pivot_distances < 0).any():
+            raise InvalidInputError("pivot_distances: expected finite numbers >= 0")
+        pairs = self._pairs() if options.ranking == "diff_norm" else [None] * n_used
+        return [ranking_table(pivot_distances[j], self.prefix_length, options, pairs[j]) for j in range(n_used)]
+
+    def _pairs(self) -> NDArray[np.float64]:
+        """Pivot-pivot distances (λ, k, k), computed when first needed."""
+        if self._pivot_pairs is None:
+            pivots, k = self._require_pivots(), self.n_pivots
+            rows = thread_map(
+                lambda i: self.metric.distances(pivots[i : i + 1], pivots[i // k * k : (i // k + 1) * k]),
+                range(len(pivots)),
+                self.n_threads,
+            )
+            self._pivot_pairs = np.stack(rows).reshape(self.n_spaces, k, k)
+        return self._pivot_pairs
+
+    def _n_used(self, options: RankingOptions) -> int:
+        return min(options.n_spaces or self.n_spaces, self.n_spaces)
+
+    def _check_options(self, options: RankingOptions) -> RankingOptions:
+        for value, limit, name in (
+            (options.n_spaces, self.n_spaces, "n_spaces"),
+            (options.max_level, self.prefix_length, "max_level"),
+        ):
+            if value is not None:
+                check_integer(value, f"options.{name}", 1, limit)
+        return options
+
+    # ------------------------------------------------------------------ looking inside
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    @property
+    def pivots(self) -> Any:
+        """Pivots by space: (n_spaces, n_pivots, d) for vectors and bits, else one batch of λ·k objects."""
+        pivots = self._require_pivots()
+        if isinstance(pivots, Ragged):
+            return pivots
+        return pivots.reshape(self.n_spaces, self.n_pivots, -1)
+
+    def ids(self) -> NDArray[np.int64]:
+        """IDs of all objects, ascending."""
+        return self._content.ids()
+
+    def prefixes_of(self, ids: Any) -> NDArray[np.uint16]:
+        """Stored prefixes (n, n_spaces, prefix_length) of objects. Raises UnknownIdError."""
+        return self._content.prefixes_of(check_ids(ids, "ids"))
+
+    def memory_report(self) -> dict[str, int]:
+        """Bytes that stay resident, by part."""
+        report = self._content.memory_report()
+        report["pivots"] = 0 if self._pivots is None else batch_nbytes(self._pivots)
+        report["pivot pairs"] = 0 if self._pivot_pairs is None else self._pivot_pairs.nbytes
+        return report
+
+    @property
+    def memory_bytes(self) -> int:
+        """Sum of `memory_report`."""
+        return sum(self.memory_report().values())
+
+    # ------------------------------------------------------------------ saving
+
+    def parameters(self) -> dict[str, Any]:
+        """JSON-able parameters; with `to_arrays` all that `from_arrays` needs."""
+        return {
+            "metric": self.metric.spec(),
+            "n_spaces": self.n_spaces,
+            "n_pivots": self.n_pivots,
+            "prefix_length": self.prefix_length,
+            "options": asdict(self.options),
+            "pivot_choice": self.pivot_choice,
+            "seed": self.seed,
+            "allow_nonmetric": self.allow_nonmetric,
+        }
+
+    @classmethod
+    def from_parameters(
+        cls, parameters: dict[str, Any], *, metric: Any = None, n_threads: int | None = None
+    ) -> "PPPCodes":
+        """Empty index with the given `parameters()`. metric: needed only where it is a user function."""
+        settings = dict(parameters)
+        settings["metric"] = settings["metric"] if metric is None else metric
+        settings["options"] = RankingOptions(**settings["options"])
+        return cls(**settings, n_threads=n_threads)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by name, after consolidation. The same objects and pivots give the same bits."""
+        arrays = self._content.to_arrays()
+        pivots = self._pivots
+        if isinstance(pivots, Ragged):
+            arrays |= {"pivots-values": pivots.values, "pivots-offsets": pivots.offsets}
+        elif pivots is not None:
+            arrays["pivots"] = pivots
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls,
+        parameters: dict[str, Any],
+        arrays: dict[str, NDArray[Any]],
+        *,
+        n: int,
+        metric: Any = None,
+        n_threads: int | None = None,
+        where: str = "index",
+    ) -> "PPPCodes":
+        """Index of n objects from `parameters()` and `to_arrays()`; arrays may be memory-mapped.
+
+        metric: needed only where the metric is a user function. Raises CorruptedError if the arrays do not fit.
+        """
+        index = cls.from_parameters(parameters, metric=metric, n_threads=n_threads)
+        index._content.set_arrays(arrays, n, where)
+        pivots: Batch | None = arrays.get("pivots")
+        if "pivots-values" in arrays:
+            pivots = Ragged(arrays["pivots-values"], arrays["pivots-offsets"])
+        if pivots is not None:
+            try:
+                index._pivots = index._check_pivots(pivots)
+            except InvalidInputError as error:
+                raise CorruptedError(f"{where}: {error}; rebuild the index") from None
+        return index
+
+
+def _chain(head: list[Batch], rest: Iterator[Batch]) -> Iterator[Batch]:
+    yield from head
+    yield from rest

@@ -1,0 +1,122 @@
+"""The PPP-tree of one pivot space: a trie over pivot-permutation prefixes in flat arrays (spec section 2).
+
+Nodes stand in preorder. Each node knows the end of its subtree, so a traversal that prunes just jumps there, and
+needs neither child lists nor a heap. Every record is a bit-packed suffix (the pivots below its leaf, stored once per
+distinct prefix), one flag bit and the object's ordinal in ⌈log2 n⌉ bits. The arrays never change: inserted objects
+wait outside (`index.py`) until they are consolidated into new arrays.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricsearch.errors import CorruptedError
+from metricsearch.ppp import _kernels
+
+LEAF_BITS = 128  # what a leaf is charged when the split rule weighs it (spec section 2.4)
+
+
+def pivot_bits(n_pivots: int) -> int:
+    """Bits per pivot index, ⌈log2 k⌉ and at least 1."""
+    return max(1, (n_pivots - 1).bit_length())
+
+
+def ordinal_bits(n: int) -> int:
+    """Bits per object ordinal, ⌈log2 n⌉ and at least 1."""
+    return max(1, (n - 1).bit_length())
+
+
+def flat_code_bits(n: int, n_spaces: int, n_pivots: int, prefix_length: int) -> int:
+    """Bits per object of uncompressed PPP-Codes with IDs: λ·(l·b_p + b_id), spec equation (6)."""
+    return n_spaces * (prefix_length * pivot_bits(n_pivots) + ordinal_bits(n))
+
+
+@dataclass(frozen=True, slots=True)
+class PPPTree:
+    """One space's tree over n records with prefixes of length l; all arrays are read-only.
+
+    pivot (uint16), level (uint8), end (int32), first (int32), suffix_bit (int64): one entry per node, in preorder:
+    the pivot that leads to the node, its level, the first node after its subtree, its first record, and where the
+    suffixes of its records begin. suffixes, starts, ids: bit pools (uint64).
+    """
+
+    pivot: NDArray[np.uint16]
+    level: NDArray[np.uint8]
+    end: NDArray[np.int32]
+    first: NDArray[np.int32]
+    suffix_bit: NDArray[np.int64]
+    suffixes: NDArray[np.uint64]
+    starts: NDArray[np.uint64]
+    ids: NDArray[np.uint64]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The arrays by name; `PPPTree(**arrays)` is the inverse."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def nodes(self) -> tuple[NDArray[np.generic], ...]:
+        """What the kernels call `nodes`."""
+        return self.pivot, self.level, self.end, self.first, self.suffix_bit
+
+    @property
+    def pools(self) -> tuple[NDArray[np.uint64], ...]:
+        """What the kernels call `pools`."""
+        return self.suffixes, self.starts, self.ids
+
+
+def build_tree(prefixes: NDArray[np.uint16], n_pivots: int) -> PPPTree:
+    """Tree over the prefixes (n, l) of ordinals 0..n-1. The same prefixes give the same bits."""
+    n, length = prefixes.shape
+    order = np.lexsort(prefixes.T[::-1])  # stable: equal prefixes stay in order of their ordinals
+    shared = np.zeros(n, dtype=np.uint8)
+    _kernels.common_prefix_lengths(prefixes, order, shared)
+    bits = pivot_bits(n_pivots)
+    n_suffixes = int((shared < length).sum())
+    max_children = min(n_pivots, max(n, 1))
+    # A split below level 1 makes fewer than n_suffixes · bits / LEAF_BITS children on its level.
+    most = min(1 + max_children + length * (n_suffixes * bits // LEAF_BITS + 1), 1 + length * max(n, 1))
+    pivot, level = np.empty(most, dtype=np.uint16), np.empty(most, dtype=np.uint8)
+    first, suffix_bit = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
+    n_nodes, n_bits = _kernels.split_nodes(
+        prefixes, order, shared, max_children, bits, LEAF_BITS, pivot, level, first, suffix_bit
+    )
+    level, first = level[:n_nodes].copy(), first[:n_nodes].astype(np.int32)
+    end = np.empty(n_nodes, dtype=np.int32)
+    _kernels.subtree_ends(level, end)
+    suffixes, starts, ids = _words(n_bits), _words(n), _words(n * ordinal_bits(n))
+    _kernels.pack_records(prefixes, order, shared, level, end, first, bits, ordinal_bits(n), suffixes, starts, ids)
+    arrays = (pivot[:n_nodes].copy(), level, end, first, suffix_bit[:n_nodes].copy(), suffixes, starts, ids)
+    for array in arrays:
+        array.flags.writeable = False
+    return PPPTree(*arrays)
+
+
+def decode_tree(tree: PPPTree, n: int, n_pivots: int, prefix_length: int) -> NDArray[np.uint16]:
+    """Prefixes (n, l) uint16 by ordinal: the inverse of `build_tree`."""
+    prefixes = np.empty((n, prefix_length), dtype=np.uint16)
+    if n:
+        _kernels.unpack_records(*tree.nodes, *tree.pools, pivot_bits(n_pivots), ordinal_bits(n), prefixes)
+    return prefixes
+
+
+def check_tree(tree: PPPTree, n: int, where: str) -> None:
+    """Raise CorruptedError unless the arrays fit together (read from files, they are walked without bounds checks)."""
+    n_nodes = len(tree.level)
+    sizes_fit = (
+        all(len(array) == n_nodes for array in tree.nodes)
+        and n_nodes > 0
+        and len(tree.starts) == len(_words(n))
+        and len(tree.ids) == len(_words(n * ordinal_bits(n)))
+    )
+    if not sizes_fit:
+        raise CorruptedError(f"{where}: the index arrays do not fit {n} objects; rebuild the index")
+
+
+def _words(n_bits: int) -> NDArray[np.uint64]:
+    return np.zeros(n_bits // 64 + 2, dtype=np.uint64)  # one spare word for reads across the end
