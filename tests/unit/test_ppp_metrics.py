@@ -6,7 +6,7 @@ everything between them and the candidate list, above all prefixes of metrics wh
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import ppp as oracle
 
@@ -114,6 +114,7 @@ def exact_distances(metric, batch, pivots):
 
 @pytest.mark.parametrize("percentile", [0.25, 0.5, 0.75, 1.0])
 @pytest.mark.parametrize("name", METRICS)
+@settings(max_examples=20)  # each builds an index; there are over fifty parameters
 @given(seed=st.integers(0, 2**20), n_candidates=st.integers(1, N_OBJECTS + 5))
 def test_candidates_equal_the_oracle(name, percentile, seed, n_candidates):
     rng = np.random.default_rng(seed)

@@ -1,5 +1,6 @@
 """The oracle itself: against numbers worked out by hand, and against the PPPRank merge written out literally."""
 
+import itertools
 import math
 
 import numpy as np
@@ -87,6 +88,16 @@ def test_relative_form_differs_from_wspd_by_a_constant_of_the_query(case):
     comp = oracle.wspd_relative(prefix, distances, 0.5)
     assert comp == oracle.wspd(prefix, distances, 0.5) - oracle.wspd(own, distances, 0.5)  # dyadic numbers: exact
     assert oracle.wspd_relative(own, distances, 0.5) == 0.0
+
+
+@given(st.lists(st.integers(0, 4).map(float), min_size=4, max_size=4))
+def test_average_ranks_prefixes_of_one_length_as_the_sum_does(distances):
+    prefixes = list(itertools.permutations(range(4), 3))
+    ref, comp = (
+        oracle.ranks_from_keys([oracle.ranking_distance(name, prefix, distances) for prefix in prefixes])
+        for name in ("wspd", "wspd_avg")
+    )
+    assert comp == ref
 
 
 @given(query_and_prefix())

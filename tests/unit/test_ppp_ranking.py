@@ -117,7 +117,10 @@ def test_ranking_equals_the_oracle(data, case, n_candidates):
     assert_ranked(case.index(n_threads=2), case, n_candidates, options)
 
 
-@given(data=st.data(), case=cases(max_objects=120), ranking=st.sampled_from(["wspd", "footrule_w"]))
+ROUNDING_RANKINGS = [name for name in oracle.RANKINGS if name != "wspd_avg"]  # its division may merge two keys
+
+
+@given(data=st.data(), case=cases(max_objects=120), ranking=st.sampled_from(ROUNDING_RANKINGS))
 def test_ranking_equals_the_oracle_where_sums_round(data, case, ranking):
     """Distances and weights that are not dyadic: the fixed order of summation alone makes equal keys equal."""
     case = replace(case, pivot_distances=case.pivot_distances * 0.1)
