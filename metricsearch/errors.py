@@ -47,6 +47,10 @@ class CorruptedError(MetricSearchError, OSError):
     """A file is damaged: truncated, overwritten, or a checksum differs."""
 
 
+class StorageError(MetricSearchError, OSError):
+    """The system refuses a file operation: disk full, no permission, or the file is in use by another process."""
+
+
 class FormatVersionError(MetricSearchError, ValueError):
     """A file was written by an incompatible version."""
 

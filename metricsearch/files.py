@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metricsearch.errors import MetricSearchError, StorageError
+
 _HASH_CHUNK_BYTES = 1 << 20
 
 
@@ -39,3 +41,15 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def system_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the system (disk full, no permission) into StorageError that names the file."""
+    try:
+        yield
+    except MetricSearchError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"{error.filename or path}: {reason}; check the disk and the permissions") from error

@@ -50,6 +50,7 @@ def contents(store):
 def assert_holds(store, ref):
     """`store` holds exactly the objects `ref` {ID: vector}, in every way of reading it."""
     assert store.ids().tolist() == sorted(ref)
+    assert store.next_id() == max(ref, default=-1) + 1
     assert len(store) == len(ref)
     assert contents(store) == {i: tuple(v) for i, v in ref.items()}
     assert store.payload_bytes == 4 * D * len(ref)
@@ -197,6 +198,31 @@ def test_an_exception_of_the_chunks_goes_through_and_leaves_no_segment(store):
     assert_holds(store, {i: vector(i) for i in range(10)})
     assert n_segments(store) == n_before
     assert store.add([chunk(100)]) == 1
+
+
+@pytest.mark.parametrize("method", ["_put_header", "_committed", "_write_segment"])
+def test_an_interrupt_at_any_point_leaves_all_or_nothing(store, monkeypatch, method):
+    store.add([chunk(*range(100))])
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    changes = {"add": (lambda: store.add([chunk(*range(200, 400))]), 300), "remove": (lambda: store.remove([1]), 99)}
+    for name, (change, n_after) in changes.items():
+        if (name, method) == ("remove", "_write_segment"):
+            continue
+        n_before = len(store)
+        with monkeypatch.context() as context:
+            context.setattr(type(store._writer), method, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                change()
+        ref = n_after if method == "_committed" else n_before  # interrupted after its commit, or before
+        assert len(store) == len(store.ids()) == ref
+        assert store.verify() == []
+        if name == "add" and ref == n_after:
+            store.remove(np.arange(200, 400))
+    store.add([chunk(*range(1000, 1100))])
+    assert store.verify() == []
 
 
 def test_wrong_objects_are_refused(store):
