@@ -46,13 +46,14 @@ def common_prefix_lengths(prefixes, order, out):
 
 
 @kernel
-def split_nodes(prefixes, order, shared, max_children, pivot_bits, leaf_bits, pivot, level, first, suffix_bit):
-    """Cut the sorted records into the nodes of a PPP-tree, in preorder; returns (nodes, suffix bits used).
+def split_nodes(prefixes, order, shared, max_children, pivot_bits, leaf_bits, pivot, level, first, skip):
+    """Cut the sorted records into the nodes of a PPP-tree, in preorder; returns (nodes, suffix pivots stored).
 
     A leaf at level v splits when leaving out its next pivot saves more bits than the new leaves cost
     (spec section 2.4): suffixes · pivot_bits > children · leaf_bits. Level 0 always splits, level l never.
     shared : (n,) uint8, common_prefix_lengths     max_children : most children a node can have
-    pivot (uint16), level (uint8), first (int64: first record), suffix_bit (int64): written, one per node
+    pivot (uint16), level (uint8, + 128 for a leaf), first (int32: first record): written, one per node
+    skip (uint32): written for leaves, how many suffix pivots the leaves before it hold; see link_subtrees
     """
     n, length = prefixes.shape
     stack = np.empty((length * max_children + 1, 2), dtype=np.int64)
@@ -60,13 +61,12 @@ def split_nodes(prefixes, order, shared, max_children, pivot_bits, leaf_bits, pi
     stack[0, 0], stack[0, 1], stack_level[0] = 0, n, 0
     depth = 1
     n_nodes = 0
-    bit = 0
+    n_stored = 0
     while depth > 0:
         depth -= 1
         begin, end, v = stack[depth, 0], stack[depth, 1], stack_level[depth]
         level[n_nodes] = v
         first[n_nodes] = begin
-        suffix_bit[n_nodes] = bit
         pivot[n_nodes] = prefixes[order[begin], v - 1] if v > 0 else 0
         n_nodes += 1
         n_suffixes = 0
@@ -84,56 +84,60 @@ def split_nodes(prefixes, order, shared, max_children, pivot_bits, leaf_bits, pi
                     depth += 1
                     child_end = i
         else:
-            bit += n_suffixes * (length - v) * pivot_bits
-    return n_nodes, bit
+            level[n_nodes - 1] |= 128
+            skip[n_nodes - 1] = n_stored
+            n_stored += n_suffixes * (length - v)
+    return n_nodes, n_stored
 
 
 @kernel
-def subtree_ends(level, end):
-    """end[i] = first node after the subtree of node i, for nodes in preorder."""
+def link_subtrees(level, skip):
+    """skip[i] = first node after the subtree of inner node i, for nodes in preorder; leaves keep theirs."""
     n_nodes = level.size
-    following = np.full(256, n_nodes, dtype=np.int64)  # next node of each level
+    following = np.full(128, n_nodes, dtype=np.int64)  # next node of each level
     for i in range(n_nodes - 1, -1, -1):
-        nearest = n_nodes
-        for v in range(level[i] + 1):
-            nearest = min(nearest, following[v])
-        end[i] = nearest
-        following[level[i]] = i
+        v = level[i] & 127
+        if level[i] < 128:
+            nearest = n_nodes
+            for u in range(v + 1):
+                nearest = min(nearest, following[u])
+            skip[i] = nearest
+        following[v] = i
 
 
 @kernel
-def pack_records(prefixes, order, shared, level, end, first, pivot_bits, id_bits, suffixes, starts, ids):
+def pack_records(prefixes, order, shared, level, first, pivot_bits, id_bits, suffixes, starts, ids):
     """Write suffixes, "new suffix" flags and ordinals of all leaves into zeroed bit pools (uint64)."""
     n, length = prefixes.shape
     bit = 0
     for node in range(level.size):
-        if end[node] != node + 1:
+        if level[node] < 128:
             continue
         stop = first[node + 1] if node + 1 < level.size else n
         for i in range(first[node], stop):
             _write_bits(ids, i * id_bits, order[i], id_bits)
             if i == first[node] or shared[i] < length:
                 _write_bits(starts, i, 1, 1)
-                for v in range(level[node], length):
+                for v in range(level[node] & 127, length):
                     _write_bits(suffixes, bit, prefixes[order[i], v], pivot_bits)
                     bit += pivot_bits
 
 
 @kernel
-def unpack_records(pivot, level, end, first, suffix_bit, suffixes, starts, ids, pivot_bits, id_bits, prefixes):
+def unpack_records(pivot, level, first, skip, suffixes, starts, ids, pivot_bits, id_bits, prefixes):
     """Inverse of pack_records: prefixes[ordinal] = its l pivots."""
     n, length = prefixes.shape
     pivot_mask = (np.uint64(1) << np.uint64(pivot_bits)) - np.uint64(1)
     id_mask = (np.uint64(1) << np.uint64(id_bits)) - np.uint64(1)
     current = np.zeros(length, dtype=np.uint16)
     for node in range(level.size):
-        v = level[node]
+        v = level[node] & 127
         if v > 0:
             current[v - 1] = pivot[node]
-        if end[node] != node + 1:
+        if level[node] < 128:
             continue
         stop = first[node + 1] if node + 1 < level.size else n
-        bit = suffix_bit[node]
+        bit = np.int64(skip[node]) * pivot_bits
         for i in range(first[node], stop):
             if _read_word(starts, i) & np.uint64(1):
                 for j in range(v, length):
@@ -159,7 +163,7 @@ def _discordance(ranks, i, rank):
 def collect(nodes, pools, widths, table, fill, n_kendall, low, high, removed, out_keys, out_ordinals):
     """All records with low < key <= high, in tree order, by one depth-first pass with pruning.
 
-    nodes  : (pivot, level, end, first, suffix_bit) arrays of the tree
+    nodes  : (pivot, level, first, skip) arrays of the tree
     pools  : (suffixes, starts, ids) bit pools
     widths : (pivot_bits, id_bits, n records)
     table  : (l, k) float64, contribution of pivot p at position i; keys are summed from position 0 on, so records
@@ -171,7 +175,7 @@ def collect(nodes, pools, widths, table, fill, n_kendall, low, high, removed, ou
     out_keys, out_ordinals : written up to their length
     Returns (records found, records looked at); found may exceed the output's length: then call again with more room.
     """
-    pivot, level, end, first, suffix_bit = nodes
+    pivot, level, first, skip = nodes
     suffixes, starts, ids = pools
     pivot_bits, id_bits, n = widths
     length = table.shape[0]
@@ -185,7 +189,8 @@ def collect(nodes, pools, widths, table, fill, n_kendall, low, high, removed, ou
     n_looked = 0
     node = 0
     while node < level.size:
-        v = np.int64(level[node])
+        v = np.int64(level[node] & 127)
+        is_leaf = level[node] > 127
         if v > 0:
             if n_kendall == 0:
                 partial[v] = partial[v - 1] + table[v - 1, pivot[node]]
@@ -194,13 +199,13 @@ def collect(nodes, pools, widths, table, fill, n_kendall, low, high, removed, ou
             else:
                 partial[v] = partial[v - 1]
         if partial[v] + fill[v] > limit:
-            node = end[node]
+            node = node + 1 if is_leaf else np.int64(skip[node])
             continue
-        if end[node] != node + 1:
+        if not is_leaf:
             node += 1
             continue
         stop = first[node + 1] if node + 1 < level.size else n
-        bit = suffix_bit[node]
+        bit = np.int64(skip[node]) * pivot_bits
         key = partial[v]
         fits = (length - v) * pivot_bits <= 64
         n_looked += stop - first[node]

@@ -19,7 +19,6 @@ from metricsearch.ppp.tree import PPPTree, ordinal_bits, pivot_bits
 from metricsearch.threads import thread_map
 
 GROWTH = 1.7  # how much deeper each further slice reaches
-MARGIN = 1.25  # how much deeper the first slice reaches than the sample suggests
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class SampleQuantiles:
         place = n_wanted / max(self._n, 1) * n_sample
         # The few sample objects near the top scatter: allow for two standard deviations.
         place += 2.0 * np.sqrt(place + 1.0)
-        return float(self._aggregated[min(int(place), n_sample - 1)]) * MARGIN if n_sample else 1.0
+        return float(self._aggregated[min(int(place), n_sample - 1)]) if n_sample else 1.0
 
     def threshold(self, space: int, depth: float) -> float:
         """Ranking distance below which about a share `depth` of the space lies; infinity for all of it."""

@@ -15,7 +15,7 @@ from metricsearch.ppp.aggregation import Records
 from metricsearch.ppp.tree import PPPTree, build_tree, check_tree, decode_tree
 from metricsearch.threads import thread_map
 
-SAMPLE_SIZE = 4096  # objects whose uncompressed prefixes tell a query how deep to read
+SAMPLE_SIZE = 2048  # objects whose uncompressed prefixes tell a query how deep to read
 LOOSE_OBJECTS = 4096  # inserted or removed objects that are always tolerated before the trees are built anew ...
 LOOSE_SHARE = 8  # ... and beyond that one in so many of the objects in the trees
 MAX_OBJECTS = 2**31 - 1
@@ -95,7 +95,7 @@ class Content:
     def _alive(self) -> NDArray[np.int64]:
         return np.flatnonzero(~self._removed) if self._removed.size else np.arange(self.n_ordinals)
 
-    def _ordinals(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    def ordinals_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Ordinals of IDs; -1 where there is no such object."""
         if len(self._tree_ids):
             place = np.minimum(np.searchsorted(self._tree_ids, ids), self.n_tree - 1)
@@ -116,7 +116,7 @@ class Content:
 
     def insert(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
         """Add objects given by their prefixes (n, λ, l); raises DuplicateIdError if an ID is taken."""
-        taken = self._ordinals(ids) >= 0
+        taken = self.ordinals_of(ids) >= 0
         if taken.any():
             raise DuplicateIdError(f"ids: ID {ids[np.argmax(taken)]} is already in the index; remove it first")
         if self.n_ordinals + len(ids) > MAX_OBJECTS:
@@ -130,7 +130,7 @@ class Content:
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Take objects out; raises UnknownIdError, and then removes nothing."""
-        ordinals = self._ordinals(ids)
+        ordinals = self.ordinals_of(ids)
         if (ordinals < 0).any():
             raise UnknownIdError(f"ids: ID {ids[np.argmax(ordinals < 0)]} is not in the index")
         if not self._removed.size:
@@ -161,7 +161,7 @@ class Content:
 
     def prefixes_of(self, ids: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Prefixes (n, λ, l) of objects; raises UnknownIdError."""
-        ordinals = self._ordinals(ids)
+        ordinals = self.ordinals_of(ids)
         if (ordinals < 0).any():
             raise UnknownIdError(f"ids: ID {ids[np.argmax(ordinals < 0)]} is not in the index")
         return self.all_prefixes()[ordinals]

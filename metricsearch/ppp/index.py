@@ -1,17 +1,19 @@
 """PPPCodes: the index of several pivot spaces, from objects to candidates (spec sections 1 to 3)."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError
-from metricsearch.partition import PIVOT_CHOICES, choose_pivots, nearest_pivots
+from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError, NonMetricError
+from metricsearch.partition import PIVOT_CHOICES, choose_pivots, nearest_pivots, pivot_pairs
 from metricsearch.ppp.aggregation import Progress, SampleQuantiles, SpaceStream, aggregate, sample_keys
 from metricsearch.ppp.content import Content
-from metricsearch.ppp.ranking import RankingOptions, RankingTable, ranking_table
+from metricsearch.ppp.ranking import Ranking, RankingOptions, RankingTable, ranking_table
+from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
 from metricsearch.spaces import (
     BITS,
     VECTORS,
@@ -32,22 +34,6 @@ MAX_SPACES = 255
 MAX_PIVOTS = 65536
 PIVOT_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objects
 POSTULATE_SAMPLE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Candidates of one query, best first.
-
-    ids: (R',) int64; aggregated_ranks: (R',) int64, Ψ_p; hits: (R',) uint8, in how many spaces the object was met by
-    the end of the round that reported it. n_ids_ranked: (λ,) int64, IDs read in each space (probe depth).
-    n_prefixes_evaluated: ranking distances computed.
-    """
-
-    ids: NDArray[np.int64]
-    aggregated_ranks: NDArray[np.int64]
-    hits: NDArray[np.uint8]
-    n_ids_ranked: NDArray[np.int64]
-    n_prefixes_evaluated: int
 
 
 class PPPCodes:
@@ -75,7 +61,7 @@ class PPPCodes:
         self.metric: Metric = get_metric(metric)
         self.n_spaces = check_integer(n_spaces, "n_spaces", 1, MAX_SPACES)
         self.n_pivots = check_integer(n_pivots, "n_pivots", 1, MAX_PIVOTS)
-        self.prefix_length = check_integer(prefix_length, "prefix_length", 1, min(self.n_pivots, 255))
+        self.prefix_length = check_integer(prefix_length, "prefix_length", 1, min(self.n_pivots, MAX_PREFIX_LENGTH))
         self.options = options or RankingOptions()
         self.pivot_choice = check_choice(pivot_choice, "pivot_choice", PIVOT_CHOICES)
         self.seed = check_integer(seed, "seed", 0)
@@ -108,11 +94,13 @@ class PPPCodes:
         elif pivots is None:
             head = split_off(chunks, n_sample)
             sample = concatenate(head) if head else self.metric.check([], "objects")
-            chunks = _chain(head, chunks)
+            chunks = chain(head, chunks)
         if pivots is None:
             self.check_metric(sample)
             pivots = choose_pivots(self.metric, sample, self.n_spaces, self.n_pivots, self.pivot_choice, rng)
-        pivots = self._check_pivots(pivots)
+        else:
+            self.check_metric(self.check_pivots(pivots))
+        pivots = self.check_pivots(pivots)
         prefixes = self._stream_prefixes(chunks, pivots)
         numbers = np.arange(len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
         content = self._new_content()
@@ -144,7 +132,10 @@ class PPPCodes:
     def check_metric(self, sample: Batch) -> None:
         """Raise NonMetricError if a user function breaks a postulate on `sample` and this was not allowed."""
         if isinstance(self.metric, FunctionMetric) and not self.allow_nonmetric:
-            check_postulates(self.metric, sample[:POSTULATE_SAMPLE], seed=self.seed)
+            try:
+                check_postulates(self.metric, sample[:POSTULATE_SAMPLE], seed=self.seed)
+            except NonMetricError as error:
+                raise NonMetricError(f"{error}; use a metric, or pass allow_nonmetric=True to PPPCodes") from None
 
     def remove(self, ids: Any) -> None:
         """Take objects out. Raises UnknownIdError if one is not there; then nothing is removed."""
@@ -164,15 +155,16 @@ class PPPCodes:
         if table.size and (table.min() < 0 or table.max() >= index.n_pivots):
             raise InvalidInputError(f"prefixes: expected pivot indexes in 0..{index.n_pivots - 1}")
         if pivots is not None:
-            index._pivots = index._check_pivots(pivots)
+            index._pivots = index.check_pivots(pivots)
         numbers = np.arange(len(table)) if ids is None else check_ids(ids, "ids", len(table))
         index._content.insert(table.astype(np.uint16), numbers)
         index._content.consolidate()
         return index
 
-    def _check_pivots(self, pivots: Any) -> Batch:
+    def check_pivots(self, pivots: Any, width: int | None = None) -> Batch:
+        """λ·k pivots, also (λ, k, d), as a batch; width: that of the objects. Raises InvalidInputError."""
         flat = np.asarray(pivots).reshape(-1, pivots.shape[-1]) if getattr(pivots, "ndim", 0) == 3 else pivots
-        batch = self.metric.check(flat, "pivots")
+        batch = self.metric.check(flat, "pivots", width)
         if len(batch) != self.n_spaces * self.n_pivots:
             raise InvalidInputError(
                 f"pivots: expected {self.n_spaces} x {self.n_pivots} = {self.n_spaces * self.n_pivots} objects, "
@@ -212,8 +204,7 @@ class PPPCodes:
         kind = self.metric.kind
         width = kind.width(self._require_pivots())
         if not isinstance(query, Ragged):
-            dense = kind in (VECTORS, BITS)
-            query = np.atleast_2d(query) if dense else [query]
+            query = np.atleast_2d(query) if kind in (VECTORS, BITS) else [query]
         batch = self.metric.check(query, "query", width)
         if len(batch) != 1:
             raise InvalidInputError(f"query: expected one object, got {len(batch)}")
@@ -287,13 +278,7 @@ class PPPCodes:
     def _pairs(self) -> NDArray[np.float64]:
         """Pivot-pivot distances (λ, k, k), computed when first needed."""
         if self._pivot_pairs is None:
-            pivots, k = self._require_pivots(), self.n_pivots
-            rows = thread_map(
-                lambda i: self.metric.distances(pivots[i : i + 1], pivots[i // k * k : (i // k + 1) * k]),
-                range(len(pivots)),
-                self.n_threads,
-            )
-            self._pivot_pairs = np.stack(rows).reshape(self.n_spaces, k, k)
+            self._pivot_pairs = pivot_pairs(self.metric, self._require_pivots(), self.n_spaces, self.n_threads)
         return self._pivot_pairs
 
     def _n_used(self, options: RankingOptions) -> int:
@@ -324,6 +309,15 @@ class PPPCodes:
     def ids(self) -> NDArray[np.int64]:
         """IDs of all objects, ascending."""
         return self._content.ids()
+
+    def ordinals_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,) int64 numbers below `n_ordinals`, one for each object in the index, until its next change."""
+        return self._content.ordinals_of(ids)
+
+    @property
+    def n_ordinals(self) -> int:
+        """Upper bound of `ordinals_of`."""
+        return self._content.n_ordinals
 
     def prefixes_of(self, ids: Any) -> NDArray[np.uint16]:
         """Stored prefixes (n, n_spaces, prefix_length) of objects. Raises UnknownIdError."""
@@ -398,12 +392,7 @@ class PPPCodes:
             pivots = Ragged(arrays["pivots-values"], arrays["pivots-offsets"])
         if pivots is not None:
             try:
-                index._pivots = index._check_pivots(pivots)
+                index._pivots = index.check_pivots(pivots)
             except InvalidInputError as error:
                 raise CorruptedError(f"{where}: {error}; rebuild the index") from None
         return index
-
-
-def _chain(head: list[Batch], rest: Iterator[Batch]) -> Iterator[Batch]:
-    yield from head
-    yield from rest

@@ -49,6 +49,22 @@ class RankingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates of one query, best first.
+
+    ids: (R',) int64; aggregated_ranks: (R',) int64, Ψ_p; hits: (R',) uint8, in how many spaces the object was met by
+    the end of the round that reported it. n_ids_ranked: (λ,) int64, IDs read in each space (probe depth).
+    n_prefixes_evaluated: ranking distances computed.
+    """
+
+    ids: NDArray[np.int64]
+    aggregated_ranks: NDArray[np.int64]
+    hits: NDArray[np.uint8]
+    n_ids_ranked: NDArray[np.int64]
+    n_prefixes_evaluated: int
+
+
+@dataclass(frozen=True, slots=True)
 class RankingTable:
     """A query's ranking distance in one space, ready for the kernels.
 

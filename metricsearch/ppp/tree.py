@@ -11,10 +11,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from metricsearch.errors import CorruptedError
+from metricsearch.errors import CorruptedError, InvalidInputError
 from metricsearch.ppp import _kernels
 
-LEAF_BITS = 128  # what a leaf is charged when the split rule weighs it (spec section 2.4)
+LEAF_BITS = 88  # what one more leaf costs here; the paper's implementation charges 128 for its own (spec section 2.4)
+MAX_PREFIX_LENGTH = 127  # levels share a byte with the leaf flag
 
 
 def pivot_bits(n_pivots: int) -> int:
@@ -36,16 +37,15 @@ def flat_code_bits(n: int, n_spaces: int, n_pivots: int, prefix_length: int) -> 
 class PPPTree:
     """One space's tree over n records with prefixes of length l; all arrays are read-only.
 
-    pivot (uint16), level (uint8), end (int32), first (int32), suffix_bit (int64): one entry per node, in preorder:
-    the pivot that leads to the node, its level, the first node after its subtree, its first record, and where the
-    suffixes of its records begin. suffixes, starts, ids: bit pools (uint64).
+    One entry per node, in preorder. pivot (uint16): the pivot that leads to the node. level (uint8): its level, plus 128
+    for a leaf. first (int32): its first record. skip (uint32): for an inner node the first node after its subtree; for
+    a leaf the number of suffix pivots stored before its own. Bit pools (uint64): suffixes, starts, ids.
     """
 
     pivot: NDArray[np.uint16]
     level: NDArray[np.uint8]
-    end: NDArray[np.int32]
     first: NDArray[np.int32]
-    suffix_bit: NDArray[np.int64]
+    skip: NDArray[np.uint32]
     suffixes: NDArray[np.uint64]
     starts: NDArray[np.uint64]
     ids: NDArray[np.uint64]
@@ -62,7 +62,7 @@ class PPPTree:
     @property
     def nodes(self) -> tuple[NDArray[np.generic], ...]:
         """What the kernels call `nodes`."""
-        return self.pivot, self.level, self.end, self.first, self.suffix_bit
+        return self.pivot, self.level, self.first, self.skip
 
     @property
     def pools(self) -> tuple[NDArray[np.uint64], ...]:
@@ -81,17 +81,18 @@ def build_tree(prefixes: NDArray[np.uint16], n_pivots: int) -> PPPTree:
     max_children = min(n_pivots, max(n, 1))
     # A split below level 1 makes fewer than n_suffixes · bits / LEAF_BITS children on its level.
     most = min(1 + max_children + length * (n_suffixes * bits // LEAF_BITS + 1), 1 + length * max(n, 1))
+    if n_suffixes * length >= 2**32:
+        raise InvalidInputError(f"objects: {n:,} objects are too many for one index; split the collection")
     pivot, level = np.empty(most, dtype=np.uint16), np.empty(most, dtype=np.uint8)
-    first, suffix_bit = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    n_nodes, n_bits = _kernels.split_nodes(
-        prefixes, order, shared, max_children, bits, LEAF_BITS, pivot, level, first, suffix_bit
+    first, skip = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.uint32)
+    n_nodes, n_stored = _kernels.split_nodes(
+        prefixes, order, shared, max_children, bits, LEAF_BITS, pivot, level, first, skip
     )
-    level, first = level[:n_nodes].copy(), first[:n_nodes].astype(np.int32)
-    end = np.empty(n_nodes, dtype=np.int32)
-    _kernels.subtree_ends(level, end)
-    suffixes, starts, ids = _words(n_bits), _words(n), _words(n * ordinal_bits(n))
-    _kernels.pack_records(prefixes, order, shared, level, end, first, bits, ordinal_bits(n), suffixes, starts, ids)
-    arrays = (pivot[:n_nodes].copy(), level, end, first, suffix_bit[:n_nodes].copy(), suffixes, starts, ids)
+    pivot, level, first, skip = (array[:n_nodes].copy() for array in (pivot, level, first, skip))
+    _kernels.link_subtrees(level, skip)
+    suffixes, starts, ids = _words(n_stored * bits), _words(n), _words(n * ordinal_bits(n))
+    _kernels.pack_records(prefixes, order, shared, level, first, bits, ordinal_bits(n), suffixes, starts, ids)
+    arrays = (pivot, level, first, skip, suffixes, starts, ids)
     for array in arrays:
         array.flags.writeable = False
     return PPPTree(*arrays)

@@ -247,17 +247,17 @@ def flat_bits_per_object(n_spaces, n_pivots, prefix_length, id_bits):
     return n_spaces * (prefix_length * bits_for(n_pivots) + id_bits)
 
 
-def leaf_capacity_bits(level, n_branches, n_pivots, prefix_length, id_bits):
+def leaf_capacity_bits(level, n_branches, n_pivots, prefix_length, id_bits, *, leaf_bits=128):
     """Formula (5): a leaf of this level and number of distinct next pivots may hold so many bits of records."""
     pivot_bits = bits_for(n_pivots)
     record_bits = (prefix_length - level) * pivot_bits + id_bits + 1
-    return (n_branches * 128 // pivot_bits) * record_bits
+    return (n_branches * leaf_bits // pivot_bits) * record_bits
 
 
-def leaf_splits(used_bits, level, n_branches, n_pivots, prefix_length, id_bits, *, min_level=1):
+def leaf_splits(used_bits, level, n_branches, n_pivots, prefix_length, id_bits, *, min_level=1, leaf_bits=128):
     """Whether rule (5) splits a leaf: always above `min_level`, never at level l, else when over its capacity."""
     if level >= prefix_length:
         return False
     if level < min_level:
         return True
-    return used_bits > leaf_capacity_bits(level, n_branches, n_pivots, prefix_length, id_bits)
+    return used_bits > leaf_capacity_bits(level, n_branches, n_pivots, prefix_length, id_bits, leaf_bits=leaf_bits)
