@@ -1,7 +1,7 @@
 """Objects in any form as a stream of checked batches, so that the data never has to fit in memory."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,22 @@ CHUNK_BYTES = 64 * 2**20
 CHUNK_OBJECTS = 4096
 
 
-def iterate_chunks(objects: Any, metric: Metric, width: int | None = None) -> Iterator[Batch]:
+def iterate_chunks(
+    objects: Any, metric: Metric, width: int | None = None, also: Callable[[Batch, str], None] | None = None
+) -> Iterator[Batch]:
     """Checked batches of `objects`, in order.
 
     objects: a sequence (array, h5py dataset, list of strings, sets or signatures), something with `chunks(size)`, or
     an iterator of such pieces. width: dimension that all must have; None = that of the first piece.
+    also: a further check of each batch, given the name that errors shall use.
     Raises InvalidInputError naming the row (counted over the whole stream).
     """
     row = 0
     for piece in _pieces(objects):
         try:
             batch = metric.check(piece, "objects", width)
+            if also is not None:
+                also(batch, "objects")
         except InvalidInputError as error:
             # The gate counts rows from the start of its piece, the user from the start of the stream.
             raise type(error)(_shift_row(str(error), row)) from None
@@ -36,7 +41,8 @@ def iterate_chunks(objects: Any, metric: Metric, width: int | None = None) -> It
 
 
 def _shift_row(text: str, by: int) -> str:
-    return re.sub(r"\brow (\d+)", lambda match: f"row {int(match[1]) + by}", text, count=1)
+    shifted, n_rows = re.subn(r"\brow (\d+)", lambda match: f"row {int(match[1]) + by}", text, count=1)
+    return shifted if n_rows or not by else f"{text} (in the chunk that begins with row {by})"
 
 
 def _pieces(objects: Any) -> Iterator[Any]:
