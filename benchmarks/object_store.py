@@ -55,7 +55,9 @@ def report_real(path: Path) -> None:
         n = len(store)
         raw = n * DIMENSION * 4
         print(f"  file {store.file_bytes:,} bytes = {store.file_bytes / raw:.4f} x raw, ", end="")
-        print(f"payload {store.payload_bytes / raw:.4f} x raw, file / payload {store.file_bytes / store.payload_bytes:.4f}")
+        print(
+            f"payload {store.payload_bytes / raw:.4f} x raw, file / payload {store.file_bytes / store.payload_bytes:.4f}"
+        )
         same = np.array_equal(store.get(np.arange(n)).view(np.uint32), objects.view(np.uint32))
         print(f"  every object equal bit for bit: {same}; problems found by verify: {len(store.verify())}")
         located = snapshot.locate(np.arange(n))

@@ -61,9 +61,15 @@ def query(n: int, folder: Path) -> None:
         print(f"  {name:18} {n_bytes / n:7.3f} bytes per object")
     flat = flat_code_bits(n, N_SPACES, N_PIVOTS, PREFIX_LENGTH) / 8
     pivots = np.load(folder / "pivots.npy", mmap_mode="r").nbytes
-    print(f"codes, IDs, directory: {index.memory_bytes / n:.2f} bytes per object (flat codes, equation (6): {flat:.2f})")
-    print(f"RSS growth by loading them: {grown / n:.2f} bytes per object; process peak RSS {peak_rss_bytes() / 1e6:.0f} MB")
-    print(f"the pivots themselves (4096-D float32): {pivots / 1e6:.1f} MB = {pivots / n:.2f} bytes per object at this n")
+    print(
+        f"codes, IDs, directory: {index.memory_bytes / n:.2f} bytes per object (flat codes, equation (6): {flat:.2f})"
+    )
+    print(
+        f"RSS growth by loading them: {grown / n:.2f} bytes per object; process peak RSS {peak_rss_bytes() / 1e6:.0f} MB"
+    )
+    print(
+        f"the pivots themselves (4096-D float32): {pivots / 1e6:.1f} MB = {pivots / n:.2f} bytes per object at this n"
+    )
     for n_candidates in N_CANDIDATES:
         index.rank(pivot_distances[0], n_candidates)
         times, depth, looked = [], [], []

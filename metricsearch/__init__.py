@@ -1,1 +1,44 @@
-"""Similarity search in metric spaces."""
+"""Similarity search in metric spaces: PPP-Codes over objects on disk, measured honestly."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metricsearch.collection import Collection, QueryStats, SearchResult
+    from metricsearch.errors import MetricSearchError
+    from metricsearch.ppp import PPPCodes, Ranking, RankingOptions
+    from metricsearch.spaces import FunctionMetric, get_metric
+    from metricsearch.store import ObjectStore
+
+__all__ = [
+    "Collection",
+    "FunctionMetric",
+    "MetricSearchError",
+    "ObjectStore",
+    "PPPCodes",
+    "QueryStats",
+    "Ranking",
+    "RankingOptions",
+    "SearchResult",
+    "get_metric",
+]
+
+_HOME = {
+    "Collection": "collection",
+    "FunctionMetric": "spaces",
+    "MetricSearchError": "errors",
+    "ObjectStore": "store",
+    "PPPCodes": "ppp",
+    "QueryStats": "collection",
+    "Ranking": "ppp",
+    "RankingOptions": "ppp",
+    "SearchResult": "collection",
+    "get_metric": "spaces",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `metricsearch --help` must not wait for numba."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'metricsearch' has no attribute {name!r}")
+    return getattr(import_module(f"metricsearch.{_HOME[name]}"), name)

@@ -45,9 +45,11 @@ def check_vectors(x: Any, name: str, width: int | None = None) -> NDArray[np.flo
     try:
         array = np.asarray(x)
     except ValueError:
-        raise InvalidInputError(f"{name}: expected an (n, d) array, got rows of different lengths") from None
+        raise InvalidInputError(f"{name}: expected an (n, d) array, got {_ragged_rows(x)}") from None
     if array.ndim == 1 and array.size and array.dtype.kind in "fiub":
-        raise InvalidInputError(f"{name}: expected an (n, d) array, got shape {array.shape}; for one vector pass x[None]")
+        raise InvalidInputError(
+            f"{name}: expected an (n, d) array, got shape {array.shape}; for one vector pass x[None]"
+        )
     if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind not in "fiub":
         raise InvalidInputError(
             f"{name}: expected an (n, d) array of numbers, got shape {array.shape}, dtype {array.dtype}"
@@ -57,7 +59,9 @@ def check_vectors(x: Any, name: str, width: int | None = None) -> NDArray[np.flo
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf and is reported below
         vectors = np.ascontiguousarray(array, dtype=np.float32)
     # A sum is finite unless a value is not, or it overflows; only then look at single rows.
-    if not np.isfinite(vectors.sum(axis=1, dtype=np.float64)).all():
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = vectors.sum(axis=1, dtype=np.float64)
+    if not np.isfinite(sums).all():
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any():
             raise InvalidInputError(
@@ -66,13 +70,34 @@ def check_vectors(x: Any, name: str, width: int | None = None) -> NDArray[np.flo
     return vectors
 
 
+def _ragged_rows(rows: Any) -> str:
+    """What is wrong with a sequence that is no array."""
+    shapes = [_shape_of(row) for row in rows]
+    other = next((row for row, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if other is None:
+        return "rows of different lengths"
+    return f"rows of different lengths: row 0 has shape {shapes[0]}, row {other} has {shapes[other]}"
+
+
+def _shape_of(row: Any) -> tuple[int, ...] | str:
+    try:
+        return tuple(np.shape(row))
+    except ValueError:
+        return "no one shape"
+
+
 def check_ids(ids: Any, name: str, n: int | None = None) -> NDArray[np.int64]:
     """Return `ids` as (n,) int64, all >= 0 and different; raise InvalidInputError or DuplicateIdError."""
-    array = np.asarray(ids)
+    try:
+        array = np.asarray(ids)
+    except ValueError:
+        raise InvalidInputError(f"{name}: expected a 1-D array of whole numbers, got {_ragged_rows(ids)}") from None
     if array.size == 0:
         array = array.astype(np.int64).reshape(-1)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise InvalidInputError(f"{name}: expected a 1-D array of whole numbers, got shape {array.shape}, {array.dtype}")
+        raise InvalidInputError(
+            f"{name}: expected a 1-D array of whole numbers, got shape {array.shape}, {array.dtype}"
+        )
     if n is not None and array.size != n:
         raise InvalidInputError(f"{name}: expected one ID per object, {n} in total, got {array.size}")
     bad = (array < 0) | (array > MAX_ID)
@@ -83,5 +108,7 @@ def check_ids(ids: Any, name: str, n: int | None = None) -> NDArray[np.int64]:
     values, first, counts = np.unique(array, return_index=True, return_counts=True)
     if (counts > 1).any():
         which = int(np.argmax(counts > 1))
-        raise DuplicateIdError(f"{name}: ID {values[which]} is given {counts[which]} times, first in row {first[which]}")
+        raise DuplicateIdError(
+            f"{name}: ID {values[which]} is given {counts[which]} times, first in row {first[which]}"
+        )
     return array

@@ -1,5 +1,6 @@
 """Objects by name or path, as the command line takes them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from metricsearch.datasets.loading import load_dataset
 from metricsearch.datasets.sources import HDF5Source, ObjectSource, hdf5_dataset, open_hdf5
 from metricsearch.datasets.text_formats import read_number_table, read_profiset, read_signatures, read_words
 from metricsearch.errors import InvalidInputError
+from metricsearch.spaces import concatenate
 
 DATASET_PREFIX = "dataset:"
 _FORMATS = (
@@ -23,11 +25,17 @@ _FORMATS = (
 
 @dataclass(frozen=True, slots=True)
 class OpenedObjects:
-    """Objects to read in chunks, their IDs if the file has some, and the metric of a catalogued data set."""
+    """Objects to read in chunks, their IDs if the file has some, and the usual metric for them if they have one."""
 
     objects: Any
     ids: NDArray[np.int64] | None = None
     metric: str | dict[str, Any] | None = None
+
+    def load(self) -> Any:
+        """All objects in memory."""
+        if hasattr(self.objects, "load"):
+            return self.objects.load()
+        return concatenate(list(self.objects)) if isinstance(self.objects, Iterator) else self.objects
 
 
 def open_objects(text: str) -> OpenedObjects:
@@ -53,13 +61,13 @@ def open_objects(text: str) -> OpenedObjects:
         case ".csv":
             return OpenedObjects(read_number_table(path, ","))
         case ".sig":
-            return OpenedObjects(read_signatures(path).signatures)
+            return OpenedObjects(read_signatures(path).signatures, metric="sqfd")
         case ".profiset":
             return _profiset(path)
         case ".txt" | ".dic" | ".words":
             with open_plain_or_gzip(path) as file:
                 is_profiset = file.readline().startswith(b"#objectKey")
-            return _profiset(path) if is_profiset else OpenedObjects(read_words(path))
+            return _profiset(path) if is_profiset else OpenedObjects(read_words(path), metric="levenshtein")
     raise InvalidInputError(f"{path}: unknown kind of file; expected {_FORMATS}")
 
 

@@ -1,6 +1,6 @@
 """Pivots and pivot-permutation prefixes."""
 
-from metricsearch.partition.pivots import PIVOT_CHOICES, choose_pivots
+from metricsearch.partition.pivots import PIVOT_CHOICES, choose_pivots, pivot_pairs
 from metricsearch.partition.prefixes import nearest_pivots
 
-__all__ = ["PIVOT_CHOICES", "choose_pivots", "nearest_pivots"]
+__all__ = ["PIVOT_CHOICES", "choose_pivots", "nearest_pivots", "pivot_pairs"]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
 from metricsearch.spaces import VECTORS, Batch, Metric, concatenate
+from metricsearch.threads import thread_map
 from metricsearch.validation import check_choice
 
 N_PAIRS = 1000  # object pairs on which the incremental choice judges a pivot
@@ -36,6 +37,14 @@ def choose_pivots(
     order = rng.permutation(len(sample))
     parts = [sample[np.sort(part)] for part in np.array_split(order, n_spaces)]
     return concatenate([_METHODS[method](metric, part, n_pivots, rng) for part in parts])
+
+
+def pivot_pairs(metric: Metric, pivots: Batch, n_spaces: int, n_threads: int) -> NDArray[np.float64]:
+    """Distances (λ, k, k) of all pivots of a space to each other."""
+    k = len(pivots) // n_spaces
+    spaces = [pivots[j * k : (j + 1) * k] for j in range(n_spaces)]
+    rows = thread_map(lambda i: metric.distances(pivots[i : i + 1], spaces[i // k]), range(len(pivots)), n_threads)
+    return np.stack(rows).reshape(n_spaces, k, k)
 
 
 def _random(metric: Metric, part: Batch, n_pivots: int, rng: np.random.Generator) -> Batch:

@@ -199,7 +199,7 @@ def collect(nodes, pools, widths, table, fill, n_kendall, low, high, removed, ou
             else:
                 partial[v] = partial[v - 1]
         if partial[v] + fill[v] > limit:
-            node = node + 1 if is_leaf else np.int64(skip[node])
+            node = node + 1 if is_leaf else int(skip[node])
             continue
         if not is_leaf:
             node += 1

@@ -1,0 +1,104 @@
+"""Exact neighbours kept on disk: a full scan is the dearest part of an experiment and always gives the same."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from metricsearch.datasets import cache_directory
+from metricsearch.evaluation.ground_truth import Chunked, Neighbours, exact_neighbours
+from metricsearch.files import written_atomically
+from metricsearch.spaces import Batch, Metric, Ragged
+
+FORMAT_VERSION = 1
+_SAMPLE = 257  # objects whose bytes enter the key
+
+
+class Source(Chunked, Protocol):
+    """Objects that can be counted, read in chunks, and taken by row."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Any, /) -> Batch:
+        """The objects of `rows`."""
+
+
+def cached_neighbours(
+    metric: Metric,
+    objects: Source,
+    queries: Batch,
+    k: int,
+    *,
+    name: str = "",
+    directory: Path | None = None,
+    n_threads: int | None = None,
+) -> Neighbours:
+    """`exact_neighbours`, read from the cache if the same were computed before.
+
+    name: of the data set. directory: default `neighbours/` in `cache_directory()` (METRICSEARCH_CACHE, or
+    ~/.cache/metricsearch). The key is made of the metric, k, the bytes of all queries, the number of objects, and the
+    bytes of a sample of them: data sets are checked against their sha256 when loaded, and generated vectors depend on
+    the seed as a whole, so data that differ also differ there. A damaged file is computed anew; a folder that cannot
+    be written costs only the next run.
+    """
+    folder = cache_directory() / "neighbours" if directory is None else Path(directory)
+    path = folder / f"{_key(metric, objects, queries, k, name)}.h5"
+    found = _read(path, len(queries), k, len(objects))
+    if found is not None:
+        return found
+    neighbours = exact_neighbours(metric, objects, queries, k, n_threads=n_threads)
+    _write(path, neighbours, {"name": name, "metric": json.dumps(metric.spec(), sort_keys=True)})
+    return neighbours
+
+
+def _key(metric: Metric, objects: Source, queries: Batch, k: int, name: str) -> str:
+    n = len(objects)
+    rows = np.unique(np.linspace(0, max(n - 1, 0), _SAMPLE).astype(np.int64)) if n else np.empty(0, dtype=np.int64)
+    digest = hashlib.sha256()
+    about = {"format": FORMAT_VERSION, "name": name, "metric": metric.spec(), "n": n, "n_queries": len(queries), "k": k}
+    digest.update(json.dumps(about, sort_keys=True).encode())
+    for batch in (objects.take(rows), queries):
+        arrays = (batch.values, batch.offsets) if isinstance(batch, Ragged) else (batch,)
+        for array in arrays:
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _read(path: Path, n_queries: int, k: int, n: int) -> Neighbours | None:
+    """The neighbours in a file, or None if there is no sound one."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            ids, distances, offsets = (np.asarray(file[name][:]) for name in ("ids", "distances", "offsets"))
+            sound = file.attrs["sha256"] == _checksum(ids, distances, offsets)
+    except (OSError, KeyError, ValueError):
+        return None
+    if not sound or len(offsets) != n_queries + 1:
+        return None
+    return Neighbours(ids, distances, offsets, k, n)
+
+
+def _write(path: Path, neighbours: Neighbours, attributes: dict[str, str]) -> None:
+    import h5py
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_atomically(path) as temporary, h5py.File(temporary, "w") as file:
+            for name in ("ids", "distances", "offsets"):
+                file[name] = getattr(neighbours, name)
+            file.attrs["sha256"] = _checksum(neighbours.ids, neighbours.distances, neighbours.offsets)
+            file.attrs.update(attributes)
+            file.attrs["k"] = neighbours.k
+    except OSError:
+        return  # the result is at hand; a read-only or full cache must not stop the experiment
+
+
+def _checksum(*arrays: Any) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,189 @@
+"""Run an experiment file: measure what is not measured yet, then write tables, figures and the report."""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metricsearch.datasets import describe
+from metricsearch.errors import MetricSearchError, StorageError
+from metricsearch.experiment.config import ExperimentConfig, Point, load_config
+from metricsearch.experiment.measuring import BuildKey, Phase, build_key, measure_candidates, measure_memory
+from metricsearch.experiment.parts import Part, read_part, write_part, write_results
+from metricsearch.experiment.provenance import commit, peak_memory_bytes, provenance
+from metricsearch.experiment.searching import Stores, measure_search
+from metricsearch.experiment.tables import points_table, results_table
+from metricsearch.experiment.workload import Workload, load_workload
+from metricsearch.files import written_atomically
+from metricsearch.report import result_text, write_report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORK_FOLDER = "work"  # object stores while they are measured; deleted afterwards
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """A finished run.
+
+    directory: its folder. results, points: contents of results.csv and points.csv. table: their main columns as text
+    for a terminal. n_measured, n_reused: points measured now, and before.
+    """
+
+    directory: Path
+    results: "pd.DataFrame"
+    points: "pd.DataFrame"
+    table: str
+    n_measured: int
+    n_reused: int
+
+
+def run_experiment(path: str | Path, output_dir: str | Path = "runs", progress: bool = True) -> RunResult:
+    """Run the experiment file at `path`; results go to <output_dir>/<file name>-<hash of what is measured>/.
+
+    Written there: results.h5 (all per-query values), results.csv, points.csv, report.md, figures as PNG and PDF,
+    config.json, provenance.json, and parts/ with one file per finished point. Points already there are not measured
+    again, so an interrupted run continues where it stopped. progress: a bar on stderr, if that is a terminal.
+    Raises ConfigError, MissingDataError, StorageError, InvalidInputError; KeyboardInterrupt after saying on stderr
+    how to continue.
+    """
+    path = Path(path)
+    config = load_config(path)
+    directory = Path(output_dir) / f"{path.stem}-{config.digest()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with _locked(directory):
+            return _run(path, config, directory, progress)
+    except MetricSearchError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"{directory}: cannot be written ({error.strerror or error}); free some space or choose another folder"
+        ) from None
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep a second process from measuring the same run. Raises StorageError."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"{directory}: another process is running this experiment; wait for it") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _run(path: Path, config: ExperimentConfig, directory: Path, progress: bool) -> RunResult:
+    from tqdm import tqdm
+
+    points = config.points()
+    parts = {i: part for i, point in enumerate(points) if (part := read_part(directory, point)) is not None}
+    n_reused = len(parts)
+    pending = [point for i, point in enumerate(points) if i not in parts]
+    machine = provenance()  # before measuring: the state of the code that measured
+    try:
+        with (
+            tqdm(total=len(points), initial=n_reused, desc=path.stem, disable=None if progress else True) as bar,
+            closing(_measure(config, points, pending, directory, bar.set_postfix_str)) as measured,
+        ):
+            for part in measured:
+                write_part(directory, part)
+                parts[points.index(part.point)] = part
+                bar.update()
+    except KeyboardInterrupt:
+        message = f"interrupted: {len(parts)} of {len(points)} points are saved in {directory}; run again to continue"
+        tqdm.write(message, file=sys.stderr)
+        raise
+    done = [parts[i] for i in range(len(points))]
+    return _finish(path, config, directory, done, machine, len(pending))
+
+
+def _measure(
+    config: ExperimentConfig, points: list[Point], pending: list[Point], directory: Path, phase: Phase
+) -> Generator[Part, None, None]:
+    """The parts of `pending`, group by group, so that data and indexes are shared."""
+    groups: dict[BuildKey, list[Point]] = {}
+    for point in points:
+        groups.setdefault(build_key(config, point), []).append(point)
+    workload: Workload | None = None
+    workload_n: int | None = None
+    code = commit()
+    with ExitStack() as stack:
+        stores = stack.enter_context(Stores(directory / WORK_FOLDER))
+        for key, group in sorted(groups.items(), key=lambda item: (item[0].n or 0, item[0].codec or "")):
+            missing = [point for point in group if point in pending]
+            if not missing:
+                continue
+            if workload is None or workload_n != key.n:
+                phase("data")
+                workload, workload_n = load_workload(config, key.n), key.n
+            if config.kind == "search":
+                measured = measure_search(config, workload, group, missing, phase, stores)
+            else:
+                measure = measure_memory if config.kind == "memory" else measure_candidates
+                measured = measure(config, workload, group, missing, phase)
+            for part in measured:
+                part.about.update(commit=code["commit"] or "", dirty=bool(code["dirty"]))
+                yield part
+
+
+def _finish(
+    path: Path, config: ExperimentConfig, directory: Path, parts: list[Part], machine: dict[str, Any], n_measured: int
+) -> RunResult:
+    """Write everything that is derived from the parts."""
+    entry = describe(config.data.name)
+    synthetic = entry["access"] == "synthetic"
+    data_name = f"{config.data.name} (synthetic)" if synthetic else config.data.name
+    results, points = results_table(config, parts, data_name), points_table(config, parts, data_name)
+    about = {
+        "config_file": path.name,
+        "stem": path.stem,
+        "synthetic": synthetic,
+        "data_title": entry["title"],
+        "data_origin": entry["origin"],
+        **config.model_dump(mode="json"),
+    }
+    machine = {
+        **machine,
+        "commits": sorted({part.about["commit"] for part in parts}),
+        "any_dirty": any(part.about["dirty"] for part in parts),
+        "seeds": {"data": config.data.seed, "index": sorted({part.point.index.seed for part in parts}), "bootstrap": 0},
+        "cache": _cache_state(config),
+        "peak_memory_bytes": peak_memory_bytes() if n_measured else None,
+    }
+    if not n_measured and (directory / "provenance.json").is_file():
+        machine = json.loads((directory / "provenance.json").read_text(encoding="utf-8"))
+    write_results(directory / "results.h5", parts, {"title": config.title, "config": json.dumps(about)})
+    _write_json(directory / "config.json", about)
+    _write_json(directory / "provenance.json", machine)
+    for name, table in (("results.csv", results), ("points.csv", points)):
+        with written_atomically(directory / name) as temporary:
+            table.to_csv(temporary, index=False)
+    shutil.rmtree(directory / WORK_FOLDER, ignore_errors=True)
+    write_report(directory, about, results, points, machine)
+    return RunResult(
+        directory, results, points, result_text(about, results, points), n_measured, len(parts) - n_measured
+    )
+
+
+def _cache_state(config: ExperimentConfig) -> str:
+    if config.kind != "search":
+        return "nothing is read from disk"
+    if config.measure.cache == "cold":
+        return "cold: the store's file is dropped from the page cache (madvise, posix_fadvise) before every query"
+    return "warm: every page was read before the first timed query"
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with written_atomically(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

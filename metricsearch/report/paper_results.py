@@ -1,0 +1,111 @@
+"""paper_results.md: published values beside ours, from recorded runs."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metricsearch.errors import CorruptedError, InvalidInputError, MissingDataError
+from metricsearch.files import written_atomically
+from metricsearch.report.markdown import band_line, data_line, provenance_line, write_figures
+from metricsearch.report.tables import markdown_table, result_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HEAD = """# Results beside those of the papers
+
+Written by `metricsearch report` from recorded runs; do not edit. Published values carry the tag of their source:
+[SIGIR] = Novak, Batko, Zezula, SIGIR 2015 (demo); [TLDKS-abs] = Novak, Zezula, TLDKS XXIV, 2016, abstract;
+[DEMO], [SLIDES] = the authors' demo page and slides of December 2014. Where no value could be read, this page says so.
+Recall counts ties by distance. Queries are not among the objects. Numbers of synthetic data say so in every row;
+such data were made by no neural network, and real descriptors are named by the network that made them."""
+
+
+def write_paper_results(run_dirs: Iterable[str | Path], target: str | Path, figures_dir: str | Path) -> Path:
+    """Write `target` (paper_results.md) from finished runs, in the order given; returns its path.
+
+    Figures are copied to `figures_dir` (experiments/figures) as <experiment>-<figure>.png. For each run: the published
+    value (key `paper` of the experiment file), ours, the experiment file, commit, machine, and why they differ (key
+    `difference`). Raises MissingDataError (no finished run), CorruptedError, InvalidInputError (no runs at all, two
+    runs of one experiment).
+    """
+    runs = [_read_run(Path(directory)) for directory in run_dirs]
+    if not runs:
+        raise InvalidInputError("runs: expected at least one finished run; run some experiments first")
+    stems = [about["stem"] for about, *_ in runs]
+    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise InvalidInputError(f"runs: {', '.join(twice)}: more than one run of the same experiment; give one of them")
+    target, figures_dir = Path(target), Path(figures_dir)
+    figures_dir.mkdir(parents=True, exist_ok=True)
+    blocks = [_HEAD, _contents(runs)]
+    for about, results, points, machine, directory in runs:
+        blocks += _section(about, results, points, machine, directory, target, figures_dir)
+    with written_atomically(target) as temporary:
+        temporary.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    return target
+
+
+_Run = tuple[dict[str, Any], "pd.DataFrame", "pd.DataFrame", dict[str, Any], Path]
+
+
+def _read_run(directory: Path) -> _Run:
+    names = ("config.json", "provenance.json", "results.csv", "points.csv")
+    for name in names:
+        if not (directory / name).is_file():
+            raise MissingDataError(f"{directory}: no {name}, so no finished run; run the experiment (again)")
+    try:
+        about, machine = (json.loads((directory / name).read_text(encoding="utf-8")) for name in names[:2])
+        results, points = (_read_table(directory / name) for name in names[2:])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptedError(f"{directory}: damaged run ({error}); run the experiment again") from None
+    return about, results, points, machine, directory
+
+
+def _read_table(path: Path) -> "pd.DataFrame":
+    """A table as it was written: an empty cell is an empty label, "inf" means not reached."""
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype={"series": "str", "codec": "str"})
+    return table.assign(series=table["series"].fillna(""))
+
+
+def _contents(runs: list[_Run]) -> str:
+    rows = [["experiment", "what", "data", "published"]]
+    for about, results, *_ in runs:
+        published = "see below" if about["paper"] else "no value read"
+        rows.append([f"[{about['stem']}](#{about['stem']})", about["title"], str(results["data"].iloc[0]), published])
+    return markdown_table(rows)
+
+
+def _section(
+    about: dict[str, Any],
+    results: "pd.DataFrame",
+    points: "pd.DataFrame",
+    machine: dict[str, Any],
+    directory: Path,
+    target: Path,
+    figures_dir: Path,
+) -> list[str]:
+    blocks = [
+        f'<a id="{about["stem"]}"></a>\n\n## {about["title"]}',
+        f"Source: {about['source']}",
+        f"Published: {about['paper'] or 'no value could be read.'}",
+        data_line(about),
+    ]
+    for caption, table in result_tables(about, results, points):
+        blocks += [f"**Ours. {caption}**", markdown_table(table)]
+    figures = [path for path in write_figures(directory, about, results, points) if path.suffix == ".png"]
+    for path in figures:
+        copy = figures_dir / f"{about['stem']}-{path.stem.removeprefix('figure-')}.png"
+        shutil.copyfile(path, copy)
+        link = Path(os.path.relpath(copy, target.parent)).as_posix()
+        blocks.append(f"![{about['title']}]({link})")
+    if about["kind"] != "memory":
+        blocks.append(band_line(points))
+    if about["difference"]:
+        blocks.append(f"Why they differ: {about['difference']}")
+    blocks.append(f"Experiment: `experiments/{about['config_file']}`. {provenance_line(machine)}")
+    return blocks

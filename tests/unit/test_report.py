@@ -1,0 +1,178 @@
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metricsearch.errors import InvalidInputError, MissingDataError
+from metricsearch.experiment import run_experiment
+from metricsearch.report import line_figure, save_figure, stacked_figure, write_paper_results
+from metricsearch.report.frames import curves, over_seeds
+from metricsearch.report.tables import markdown_table, recall_table
+
+CONFIG = """
+title = "Tiny recall"
+source = "own"
+kind = "candidates"
+{paper}
+[data]
+name = "decaf7-like"
+n = 150
+n_queries = 4
+[index]
+n_pivots = 8
+prefix_length = 3
+[sweep]
+n_spaces = [1, 2]
+[measure]
+k = [1]
+n_candidates = [10, 100]
+target_recall = [0.8]
+n_bootstrap = 100
+[report]
+x = "n_candidates"
+y = "recall_at_1"
+"""
+
+
+def frame(seeds=(0,)):
+    rows = []
+    for n_spaces in (1, 4):
+        for seed in seeds:
+            for size in (10, 100):
+                recall = n_spaces * size / 1000 + seed / 100
+                rows.append(
+                    {"data": "d", "series": "", "n": 500, "n_spaces": n_spaces, "n_pivots": 8, "seed": seed,
+                     "n_candidates": size, "n_candidates_share": size / 500, "distance_share": 0.1,
+                     "recall_at_1": recall, "recall_at_1_low": recall - 0.3, "recall_at_1_high": recall + 0.3}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_each_line_is_named_by_what_varies_and_has_its_band():
+    lines = curves(frame(), "n_candidates", "recall_at_1", [])
+    assert [line.label for line in lines] == ["λ = 1", "λ = 4"]
+    assert lines[1].x.tolist() == [10, 100]
+    np.testing.assert_allclose(lines[1].y, [0.04, 0.4])
+    np.testing.assert_allclose(lines[1].low, [-0.26, 0.1])
+    np.testing.assert_allclose(lines[1].high, [0.34, 0.7])
+
+
+def test_seeds_are_averaged_and_the_band_goes_from_the_smallest_to_the_largest():
+    lines = curves(frame(seeds=(0, 1, 5)), "n_candidates", "recall_at_1", [])
+    assert [line.label for line in lines] == ["λ = 1", "λ = 4"]
+    np.testing.assert_allclose(lines[0].y, [0.03, 0.12])
+    np.testing.assert_allclose(lines[0].low, [0.01, 0.10])
+    np.testing.assert_allclose(lines[0].high, [0.06, 0.15])
+
+
+def test_seeds_of_a_value_without_interval_have_a_band_too():
+    table = frame(seeds=(0, 1, 5)).drop(columns=["recall_at_1_low", "recall_at_1_high"])
+    np.testing.assert_allclose(curves(table, "n_candidates", "recall_at_1", [])[0].high, [0.06, 0.15])
+
+
+def test_one_seed_is_left_as_it_is():
+    table = frame()
+    pd.testing.assert_frame_equal(over_seeds(table), table)
+
+
+def test_values_that_were_not_reached_are_left_out_of_the_line():
+    table = frame()
+    table.loc[table["n_candidates"] == 10, "recall_at_1"] = np.inf
+    lines = curves(table, "n_candidates", "recall_at_1", [])
+    assert [line.x.tolist() for line in lines] == [[100], [100]]
+
+
+def test_labels_of_series_come_first():
+    table = frame()
+    table["series"] = np.where(table["n_spaces"] == 1, "one space", "four")
+    assert [line.label for line in curves(table, "n_candidates", "recall_at_1", [])] == ["one space", "four"]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_figures_are_written_as_png_and_pdf_and_the_same_twice(tmp_path, log):
+    lines = curves(frame(), "n_candidates", "recall_at_1", [])
+    for name in ("a", "b"):
+        figure = line_figure(lines, x="n_candidates", y="recall_at_1", title="t", log_x=log, log_y=log)
+        assert figure.axes[0].get_xscale() == ("log" if log else "linear")
+        assert figure.axes[0].get_ylabel() == "recall of 1-NN"
+        save_figure(figure, tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+
+
+def test_a_figure_without_any_value_is_empty_not_an_error(tmp_path):
+    assert save_figure(line_figure([], x="n", y="recall_at_1", title="t", log_y=True), tmp_path / "a")
+
+
+def test_bars_stand_on_each_other():
+    figure = stacked_figure(frame(), x="n_candidates", parts=["recall_at_1", "distance_share"], series=[], title="t")
+    first, second = figure.axes[0].containers
+    np.testing.assert_allclose([bar.get_y() for bar in second], [bar.get_height() for bar in first])
+    assert [bar.get_height() for bar in second] == [0.1] * 4
+
+
+def test_markdown_cells_cannot_break_the_table():
+    assert markdown_table([["a", "b"], ["x|y", "z"]]) == "| a | b |\n| --- | --- |\n| x\\|y | z |"
+
+
+def test_the_data_set_stands_in_every_row():
+    assert all(row[0] == "d" for row in recall_table(frame())[1:])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("METRICSEARCH_CACHE", str(tmp_path / "cache"))
+
+    def named(name, paper=""):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(CONFIG.format(paper=paper))
+        return run_experiment(path, tmp_path / "runs", progress=False).directory
+
+    return named
+
+
+def test_paper_results_puts_published_values_beside_ours_with_their_origin(run, tmp_path):
+    directories = [run("one", 'paper = "80 % [SIGIR]"\ndifference = "other data"'), run("two")]
+    target = write_paper_results(directories, tmp_path / "paper_results.md", tmp_path / "experiments" / "figures")
+    text = target.read_text()
+    machine = json.loads((directories[0] / "provenance.json").read_text())
+    first, second = text.split("<a id=")[1:]
+    assert "Published: 80 % [SIGIR]" in first
+    assert "Why they differ: other data" in first
+    assert "Published: no value could be read." in second
+    for section in (first, second):
+        assert "decaf7-like (synthetic)" in section
+        assert "SYNTHETIC data" in section
+        assert machine["cpu"] in section
+        assert (machine["commit"] or "unknown")[:12] in section
+    assert "`experiments/one.toml`" in first
+    for link in re.findall(r"!\[.*\]\((.*)\)", text):
+        assert (tmp_path / link).is_file()
+    assert "experiments/figures/two-recall_at_1.png" in text
+    assert "nan" not in text.lower()
+
+
+def test_the_table_of_a_recorded_run_is_the_one_of_the_fresh_run(run, tmp_path):
+    directory = run("one")
+    fresh = (directory / "report.md").read_text()
+    write_paper_results([directory], tmp_path / "paper_results.md", tmp_path / "figures")
+    recorded = (tmp_path / "paper_results.md").read_text()
+    rows = [line for line in fresh.splitlines() if line.startswith("| decaf7-like")]
+    assert len(rows) == 6
+    assert all(row in recorded for row in rows)
+
+
+def test_unfinished_and_repeated_runs_are_refused(run, tmp_path):
+    directory = run("one")
+    with pytest.raises(InvalidInputError, match="more than one run"):
+        write_paper_results([directory, directory], tmp_path / "p.md", tmp_path / "f")
+    (directory / "points.csv").unlink()
+    with pytest.raises(MissingDataError, match="no points.csv"):
+        write_paper_results([directory], tmp_path / "p.md", tmp_path / "f")
+    with pytest.raises(InvalidInputError, match="at least one"):
+        write_paper_results([], tmp_path / "p.md", tmp_path / "f")
+    assert not (tmp_path / "p.md").exists()
