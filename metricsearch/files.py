@@ -8,16 +8,11 @@ from pathlib import Path
 
 from metricsearch.errors import MetricSearchError, StorageError
 
-_HASH_CHUNK_BYTES = 1 << 20
-
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal sha256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -2,24 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from metricsearch.report import frames
+
 if TYPE_CHECKING:
     from metricsearch.experiment.config import ExperimentConfig
 
-PARAMETERS = (
-    "series",
-    "n",
-    "codec",
-    "n_spaces",
-    "n_pivots",
-    "prefix_length",
-    "ranking",
-    "decay",
-    "percentile",
-    "rank_mode",
-    "max_level",
-    "pivot_choice",
-    "seed",
-)
+PARAMETERS = ("series", *frames.PARAMETERS)
 TIMES = ("rank_ms", "read_ms", "refine_ms", "total_ms")
 COUNTS = ("n_ids_ranked", "n_objects_read", "n_bytes_read", "n_distances")
 MEMORY_PARTS = ("nodes", "suffixes", "new-suffix flags", "ordinals", "ids", "sample", "inserted", "removed")

@@ -89,7 +89,8 @@ def _k_means(metric: Metric, part: Batch, n_pivots: int, rng: np.random.Generato
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its last centroid, which is fine here
-        centroids, _ = kmeans2(part, n_pivots, iter=KMEANS_ITERATIONS, minit="++", seed=rng)
+        start = _random(metric, part, n_pivots, rng)
+        centroids, _ = kmeans2(part, start, iter=KMEANS_ITERATIONS, minit="matrix")
     return metric.check(centroids, "pivots")
 
 

@@ -37,9 +37,9 @@ def flat_code_bits(n: int, n_spaces: int, n_pivots: int, prefix_length: int) -> 
 class PPPTree:
     """One space's tree over n records with prefixes of length l; all arrays are read-only.
 
-    One entry per node, in preorder. pivot (uint16): the pivot that leads to the node. level (uint8): its level, plus 128
-    for a leaf. first (int32): its first record. skip (uint32): for an inner node the first node after its subtree; for
-    a leaf the number of suffix pivots stored before its own. Bit pools (uint64): suffixes, starts, ids.
+    One entry per node, in preorder. pivot (uint16): the pivot that leads to the node. level (uint8): its level, plus
+    128 for a leaf. first (int32): its first record. skip (uint32): for an inner node the first node after its subtree;
+    for a leaf the number of suffix pivots stored before its own. Bit pools (uint64): suffixes, starts, ids.
     """
 
     pivot: NDArray[np.uint16]

@@ -57,7 +57,7 @@ class Euclidean(VectorMetric):
         return result
 
     def pairwise_error(self, left: Batch, right: Batch, near: NDArray[Any]) -> NDArray[np.float64]:
-        """With e2 = (8 + sqrt(d) / 2) eps (|x|^2 + max |y|^2), an error of the squared distance: e2 / max(near, sqrt(e2)).
+        """e2 / max(near, sqrt(e2)), where e2 = (8 + sqrt(d) / 2) eps (|x|^2 + max |y|^2) bounds the squared distance.
 
         It holds as |sqrt(a) - sqrt(b)| = |a - b| / (sqrt(a) + sqrt(b)) <= sqrt(|a - b|). The rounding errors of a sum
         grow like a random walk, hence sqrt(d); measured with d from 64 to 16384 they stay below 5 eps (|x|^2 + |y|^2).

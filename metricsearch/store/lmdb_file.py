@@ -7,7 +7,6 @@ Layout of LMDB 0.9 on 64-bit machines (mdb.c, structs MDB_page, MDB_meta, MDB_db
 pages, of which the one with the larger transaction number counts.
 """
 
-import hashlib
 import json
 import os
 import struct
@@ -20,6 +19,7 @@ from typing import BinaryIO
 import lmdb
 
 from metricsearch.errors import CorruptedError, MetricSearchError, MissingDataError, StorageError
+from metricsearch.files import sha256_of, sync, system_errors, written_atomically
 
 PAGE_HEADER_BYTES = 16
 P_OVERFLOW = 0x04  # page flag: a long value begins here
@@ -171,39 +171,18 @@ def seal_path(path: Path) -> Path:
 def write_seal(path: Path) -> None:
     """Write the size, last transaction and sha256 of the file at `path` to its seal; nobody may be writing to it."""
     header = read_header(path)
-    text = json.dumps(
-        {"file_bytes": path.stat().st_size, "transaction": header.transaction, "sha256": _sha256(path)}, indent=1
-    )
+    content = {"file_bytes": path.stat().st_size, "transaction": header.transaction, "sha256": sha256_of(path)}
     target = seal_path(path)
-    temporary = target.with_suffix(".seal.new")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        sync_folder(target.parent)
-    except OSError as error:
-        raise StorageError(f"{target}: cannot be written ({error.strerror})") from error
+    with system_errors(target), written_atomically(target) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def remove_seal(path: Path) -> None:
     """Remove the seal, durably: to be done before the first change, so that a seal that exists always holds."""
     target = seal_path(path)
-    try:
+    with system_errors(target):
         target.unlink(missing_ok=True)
-        sync_folder(target.parent)
-    except OSError as error:
-        raise StorageError(f"{target}: cannot be removed ({error.strerror})") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(target.parent)
 
 
 def verify_file(path: str | os.PathLike[str]) -> list[str]:
@@ -238,7 +217,7 @@ def _file_problems(path: Path, seal: bytes | None) -> list[str]:
         return [f"{path}: file has {size:,} bytes, its seal says {file_bytes:,}"]
     if header.transaction != transaction:
         return [f"{path}: last transaction is {header.transaction}, its seal says {transaction}"]
-    if _sha256(path) != sha256:
+    if sha256_of(path) != sha256:
         return [f"{path}: its sha256 differs from its seal: bytes have changed; restore it from a copy"]
     return []
 
@@ -248,8 +227,3 @@ def _read_seal(path: Path) -> bytes | None:
         return seal_path(path).read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

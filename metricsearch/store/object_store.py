@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metricsearch.errors import ExistsError, InvalidInputError, StorageError
+from metricsearch.files import sync
 from metricsearch.spaces import Batch, ObjectKind, kind_by_name
 from metricsearch.store.check import content_problems
 from metricsearch.store.codec import Codec
 from metricsearch.store.codecs import get_codec
 from metricsearch.store.environment import MAP_SIZE, Environment, WriterLock, open_environment
-from metricsearch.store.lmdb_file import lmdb_errors, read_header, seal_path, sync_folder, verify_file, write_seal
+from metricsearch.store.lmdb_file import lmdb_errors, read_header, seal_path, verify_file, write_seal
 from metricsearch.store.segments import HEADER_KEY, SEGMENT_BYTES, StoreHeader, parse_header
 from metricsearch.store.snapshot import SegmentMap, Snapshot
 from metricsearch.store.writer import Writer
@@ -107,7 +108,7 @@ class ObjectStore:
                 environment.env.close()
             os.link(temporary, path)  # unlike a rename, refuses to replace a file
             temporary.unlink()
-            sync_folder(path.parent)
+            sync(path.parent)
         except FileExistsError:
             raise ExistsError(f"{path}: exists already; another process has just made it") from None
         except OSError as error:
