@@ -15,7 +15,8 @@ from metricsearch.ppp.aggregation import Records
 from metricsearch.ppp.tree import PPPTree, build_tree, check_tree, decode_tree
 from metricsearch.threads import thread_map
 
-SAMPLE_SIZE = 2048  # objects whose uncompressed prefixes tell a query how deep to read
+SAMPLE_SHARE = 16  # one object in so many keeps its uncompressed prefixes, which tell a query how deep to read ...
+SAMPLE_SIZES = 64, 2048  # ... but at least and at most so many
 LOOSE_OBJECTS = 4096  # inserted or removed objects that are always tolerated before the trees are built anew ...
 LOOSE_SHARE = 8  # ... and beyond that one in so many of the objects in the trees
 MAX_OBJECTS = 2**31 - 1
@@ -54,7 +55,7 @@ class Content:
         prefixes, ids = prefixes[order], ids[order]
         columns = [np.ascontiguousarray(prefixes[:, j]) for j in range(self.n_spaces)]
         trees = thread_map(lambda column: build_tree(column, self.n_pivots), columns, self._n_threads)
-        n_sample = min(len(ids), SAMPLE_SIZE)
+        n_sample = min(len(ids), int(np.clip(len(ids) // SAMPLE_SHARE, *SAMPLE_SIZES)))
         picked = np.arange(n_sample) * len(ids) // max(n_sample, 1)
         sample = np.stack([column[picked] for column in columns])
         self._adopt(trees, len(ids), ids if (ids != np.arange(len(ids))).any() else np.empty(0, dtype=np.int64), sample)
