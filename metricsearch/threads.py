@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from metricsearch.validation import check_positive
@@ -32,12 +32,21 @@ def thread_map(function: Callable[[Item], Result], items: Iterable[Item], n_thre
     """[function(item) for item in items] on up to `n_threads` threads, in the order of `items`.
 
     The threads are kept for the next call (starting them costs as much as a short query). A call from inside such a
-    thread runs serially: the outer loop already uses the cores.
+    thread runs serially: the outer loop already uses the cores. Raises what `function` raises, once no thread works
+    on these items any more: a caller may then close the files that they read.
     """
     items = list(items)
     if n_threads <= 1 or len(items) <= 1 or getattr(_inside_pool, "active", False):
         return [function(item) for item in items]
-    return list(_pool(n_threads).map(function, items))
+    futures = [_pool(n_threads).submit(function, item) for item in items]
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+    failed = next((future for future in futures if not future.cancelled() and future.exception()), None)
+    return [future.result() for future in ([failed] if failed else futures)]
 
 
 def _pool(n_threads: int) -> ThreadPoolExecutor:

@@ -15,7 +15,12 @@ def data() -> None:
 
 @data.command("list")
 def list_() -> None:
-    """List the catalogue: name, objects, metric, where it comes from."""
+    """List the catalogue: name, objects, metric, where it comes from.
+
+    \b
+    Example:
+      metricsearch data list
+    """
     from metricsearch.datasets import dataset_names, describe
 
     for name in dataset_names():

@@ -344,8 +344,10 @@ class Collection:
         """The objects `ids` as a batch, in this order; checksums compared. Raises UnknownIdError, CorruptedError."""
         self._check_open()
         numbers = check_ids(ids, "ids")
+        if self._store is None and not len(numbers):
+            raise EmptyIndexError(f"{self.path}: the collection is empty, so the kind of an empty answer is not known")
         if self._store is None:
-            raise UnknownIdError(f"ids: {self.path} is empty, it has no object {numbers[:1]}")
+            raise UnknownIdError(f"ids: ID {numbers[0]} is not in {self.path}, which is empty")
         return self._store.get(numbers)
 
     def ids(self) -> NDArray[np.int64]:

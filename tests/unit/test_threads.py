@@ -1,0 +1,57 @@
+import threading
+import time
+
+import pytest
+
+from metricsearch.errors import InvalidInputError
+from metricsearch.threads import available_cores, resolve_threads, submit_reader, thread_map
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_results_come_in_the_order_of_the_items(n_threads):
+    def slow_first(item):
+        time.sleep(0.02 / (1 + item))
+        return item * item
+
+    assert thread_map(slow_first, range(12), n_threads) == [i * i for i in range(12)]
+    assert thread_map(slow_first, [], n_threads) == []
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_an_error_comes_through_when_no_thread_works_any_more(n_threads):
+    running, lock = [0], threading.Lock()
+
+    def work(item):
+        with lock:
+            running[0] += 1
+        try:
+            if item == 1:
+                raise ZeroDivisionError("item 1")
+            time.sleep(0.05)
+        finally:
+            with lock:
+                running[0] -= 1
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError, match="item 1"):
+            thread_map(work, range(20), n_threads)
+        assert running == [0]
+
+
+def test_a_call_from_inside_a_thread_does_not_wait_for_its_own_pool():
+    def outer(i):
+        return sum(thread_map(lambda j: i * j, range(4), 2))
+
+    assert thread_map(outer, range(8), 2) == [6 * i for i in range(8)]
+
+
+def test_the_number_of_threads_is_checked():
+    assert resolve_threads(None) == available_cores() >= 1
+    assert resolve_threads(3) == 3
+    for bad in (0, -1, 1.5, "2", True):
+        with pytest.raises(InvalidInputError, match="n_threads"):
+            resolve_threads(bad)
+
+
+def test_a_reader_gives_its_result():
+    assert submit_reader(divmod, 7, 2).result() == (3, 1)
