@@ -64,12 +64,10 @@ def query(n: int, folder: Path) -> None:
     print(
         f"codes, IDs, directory: {index.memory_bytes / n:.2f} bytes per object (flat codes, equation (6): {flat:.2f})"
     )
-    print(
-        f"RSS growth by loading them: {grown / n:.2f} bytes per object; process peak RSS {peak_rss_bytes() / 1e6:.0f} MB"
-    )
-    print(
-        f"the pivots themselves (4096-D float32): {pivots / 1e6:.1f} MB = {pivots / n:.2f} bytes per object at this n"
-    )
+    peak = peak_rss_bytes() / 1e6
+    print(f"RSS growth by loading them: {grown / n:.2f} bytes per object; peak RSS of the process {peak:.0f} MB")
+    print(f"the pivots (4096-D float32): {pivots / 1e6:.1f} MB = {pivots / n:.2f} bytes per object at this n")
+    print(f"all together: {(index.memory_bytes + pivots) / n:.2f} bytes per object")
     for n_candidates in N_CANDIDATES:
         index.rank(pivot_distances[0], n_candidates)
         times, depth, looked = [], [], []

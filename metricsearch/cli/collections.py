@@ -70,8 +70,8 @@ def create(
         seed=seed,
     )
     with _removed_on_error(path), Collection.create(path, index=index, codec=codec) as collection:
-        collection.add(opened.objects, opened.ids)
-        collection.build_index(pivots=pivots)
+        collection.add(opened.objects, opened.ids, progress=True)
+        collection.build_index(pivots=pivots, progress=True)
         click.echo(f"{path}: {len(collection):,} objects, {collection.index.memory_bytes:,} bytes of index in memory")
 
 
@@ -90,7 +90,7 @@ def add(path: str, objects: str) -> None:
 
     opened = open_objects(objects)
     with Collection.open(path) as collection:
-        added = collection.add(opened.objects, opened.ids)
+        added = collection.add(opened.objects, opened.ids, progress=True)
         click.echo(f"{path}: added {len(added):,} objects, {len(collection):,} in all")
 
 
@@ -106,7 +106,7 @@ def build(path: str) -> None:
     from metricsearch.collection import Collection
 
     with Collection.open(path) as collection:
-        collection.build_index()
+        collection.build_index(progress=True)
         click.echo(f"{path}: {len(collection):,} objects, {collection.index.memory_bytes:,} bytes of index in memory")
 
 

@@ -29,6 +29,7 @@ from metricsearch.errors import (
 )
 from metricsearch.partition import choose_pivots
 from metricsearch.ppp import PIVOT_SAMPLE_FACTOR, PPPCodes, RankingOptions
+from metricsearch.progress import counted
 from metricsearch.spaces import Batch, Metric
 from metricsearch.spaces.chunks import CHUNK_OBJECTS, iterate_chunks
 from metricsearch.store import ObjectStore, Snapshot, get_codec
@@ -123,16 +124,17 @@ class Collection:
 
     # ------------------------------------------------------------------ changing
 
-    def add(self, objects: Any, ids: Any = None) -> NDArray[np.int64]:
+    def add(self, objects: Any, ids: Any = None, *, progress: bool = False) -> NDArray[np.int64]:
         """Store objects; durable on return, all of them or, after an error, none. Returns their IDs.
 
         objects: a sequence, something with `chunks(size)`, or an iterator of chunks (streamed). ids: one int64 >= 0
-        each; None = following the largest that is there. An up-to-date index is extended too.
+        each; None = following the largest that is there. An up-to-date index is extended too. progress: show a bar.
         Raises InvalidInputError (naming the row), DuplicateIdError, StorageError.
         """
         self._begin_change()
         numbers = None if ids is None else check_ids(ids, "ids")
-        chunks = iterate_chunks(objects, self.metric, self._manifest.dimension, self._codec.check)
+        batches = iterate_chunks(objects, self.metric, self._manifest.dimension, self._codec.check)
+        chunks = counted(batches, "store", objects, progress)
         first = next(chunks, None)
         if first is None:
             if numbers is not None and len(numbers):
@@ -149,11 +151,10 @@ class Collection:
             if is_new:  # else its dimension would bind the next add
                 self._discard_store(store)
             raise
-        added = addition.ids
         if index is not None:
-            index.insert_prefixes(addition.prefixes, added)
+            index.insert_prefixes(addition.prefixes, addition.ids)
             self._adopt(index, store.version, saved=False)
-        return added
+        return addition.ids
 
     def remove(self, ids: Any) -> None:
         """Delete objects, durable on return. Raises UnknownIdError, DuplicateIdError, and then deletes nothing."""
@@ -169,10 +170,10 @@ class Collection:
             index.remove(numbers)
             self._adopt(index, self._store.version, saved=False)
 
-    def build_index(self, index: PPPCodes | None = None, *, pivots: Any = None) -> None:
+    def build_index(self, index: PPPCodes | None = None, *, pivots: Any = None, progress: bool = False) -> None:
         """Build the index over all objects and save it; the old one serves until the new one is complete.
 
-        index: an unbuilt PPPCodes with other parameters than before. pivots: λ·k objects to use.
+        index: an unbuilt PPPCodes with other parameters than before. pivots: λ·k objects to use. progress: show a bar.
         Raises EmptyIndexError, InvalidInputError (too few objects for the pivots), NonMetricError, StorageError.
         """
         self._begin_change()
@@ -183,8 +184,7 @@ class Collection:
         store = self._store
         parameters = self._manifest.index_parameters if index is None else index.parameters()
         new = PPPCodes.from_parameters(parameters, metric=self.metric, n_threads=self.n_threads)
-        ids = store.ids()
-        rng = np.random.default_rng(new.seed)
+        ids, rng = store.ids(), np.random.default_rng(new.seed)
         n_sample = min(len(ids), PIVOT_SAMPLE_FACTOR * new.n_spaces * new.n_pivots)
         if pivots is None or not new.allow_nonmetric:
             sample = store.get(np.sort(rng.choice(ids, size=n_sample, replace=False)))
@@ -192,7 +192,8 @@ class Collection:
         if pivots is None:
             pivots = choose_pivots(self.metric, sample, new.n_spaces, new.n_pivots, new.pivot_choice, rng)
         pivots = new.check_pivots(pivots, self._manifest.dimension)
-        new.build((batch for _, batch in store.chunks(CHUNK_OBJECTS)), ids, pivots=pivots)
+        batches = counted((batch for _, batch in store.chunks(CHUNK_OBJECTS)), "index", ids, progress)
+        new.build(batches, ids, pivots=pivots)
         self._save_index(new, store.version)
         store.seal()
 

@@ -17,7 +17,7 @@ MAX_MODULE_LINES, MAX_FUNCTION_LINES = 400, 60
 LAYERS = [
     ["errors"],
     ["files", "validation", "accelerate"],
-    ["threads"],
+    ["progress", "threads"],
     ["spaces"],
     ["partition", "store", "datasets", "report"],
     ["ppp", "evaluation"],
