@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from metricsearch.errors import MetricSearchError
 from metricsearch.store.codec import Bytes, Codec, Integers
 from metricsearch.store.environment import Environment
-from metricsearch.store.lmdb_file import lmdb_errors
+from metricsearch.store.lmdb_file import P_OVERFLOW, PAGE_HEADER_BYTES, lmdb_errors, page_of
 from metricsearch.store.segments import (
     ENTRY,
     HEADER_KEY,
@@ -38,7 +38,7 @@ def content_problems(environment: Environment, codec: Codec) -> list[str]:
     """What is wrong in the newest committed state, at most 100 lines; an empty list means nothing."""
     problems: list[str] = []
     try:
-        with environment.read() as txn, lmdb_errors(environment.path):
+        with environment.read(buffers=True) as txn, lmdb_errors(environment.path):
             for problem in islice(_problems(txn, environment, codec), _AT_MOST):
                 problems.append(f"{environment.path}: {problem}")
     except MetricSearchError as error:
@@ -48,9 +48,10 @@ def content_problems(environment: Environment, codec: Codec) -> list[str]:
 
 def _problems(txn: Any, environment: Environment, codec: Codec) -> Iterator[str]:
     header = parse_header(txn.get(HEADER_KEY, db=environment.meta), environment.path)
+    page_bytes = int(environment.env.stat()["psize"])
     infos: dict[int, SegmentInfo] = {}
     for key, value in txn.cursor(environment.meta):
-        number = segment_of_info_key(key)
+        number = segment_of_info_key(bytes(key))
         if number is not None:
             infos[number] = parse_info(value, environment.path)
     with txn.cursor(environment.directory) as cursor:
@@ -67,6 +68,11 @@ def _problems(txn: Any, environment: Environment, codec: Codec) -> Iterator[str]
     owners = entries["segment"][order]
     for number, info in sorted(infos.items()):
         value = txn.get(segment_key(number), db=environment.segments)
+        if (
+            value is not None
+            and page_of(value, page_bytes, P_OVERFLOW)[0] * page_bytes + PAGE_HEADER_BYTES != info.start
+        ):
+            yield f"segment {number}: it lies elsewhere than its counts say"
         rows = order[np.searchsorted(owners, number) : np.searchsorted(owners, number, side="right")]
         if value is not None:
             for problem in _segment(np.frombuffer(value, dtype=np.uint8), info, ids[rows], entries[rows], codec.tag):

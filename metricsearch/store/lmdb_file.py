@@ -7,6 +7,7 @@ Layout of LMDB 0.9 on 64-bit machines (mdb.c, structs MDB_page, MDB_meta, MDB_db
 pages, of which the one with the larger transaction number counts.
 """
 
+import ctypes
 import json
 import os
 import struct
@@ -14,19 +15,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import lmdb
+import numpy as np
 
 from metricsearch.errors import CorruptedError, MetricSearchError, MissingDataError, StorageError
 from metricsearch.files import sha256_of, sync, system_errors, written_atomically
 
 PAGE_HEADER_BYTES = 16
+P_LEAF = 0x02  # page flag: keys and short values
 P_OVERFLOW = 0x04  # page flag: a long value begins here
 
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _NO_PAGE = 2**64 - 1
-_P_BRANCH, _P_LEAF, _F_BIGDATA = 0x01, 0x02, 0x01
+_P_BRANCH, _F_BIGDATA = 0x01, 0x01
 _MAX_DEPTH = 32
 _DAMAGED = (
     lmdb.CorruptedError,
@@ -140,7 +143,7 @@ def _free_pages(file: BinaryIO, header: FileHeader, size: int) -> set[int]:
             return
         page = read(number * header.page_bytes, header.page_bytes)
         flags, lower = struct.unpack_from("<HH", page, 10)
-        if depth > _MAX_DEPTH or not flags & (_P_BRANCH | _P_LEAF) or lower < PAGE_HEADER_BYTES:
+        if depth > _MAX_DEPTH or not flags & (_P_BRANCH | P_LEAF) or lower < PAGE_HEADER_BYTES:
             raise ValueError("not a page of a tree")
         for (node,) in struct.iter_unpack("<H", page[PAGE_HEADER_BYTES:lower]):
             low, high, node_flags, key_bytes = struct.unpack_from("<HHHH", page, node)
@@ -161,6 +164,20 @@ def _free_pages(file: BinaryIO, header: FileHeader, size: int) -> set[int]:
     except (ValueError, struct.error, IndexError):
         return set()
     return free
+
+
+def page_of(value: Any, page_bytes: int, flag: int) -> tuple[int, int]:
+    """(page number, address of the page) of a value that LMDB has handed out as a buffer inside a transaction.
+
+    flag: P_OVERFLOW for a value long enough to have pages of its own, P_LEAF for a short one. The page begins with its
+    number; the flags are the 2 bytes at 10. Raises CorruptedError where the page is of another kind.
+    """
+    address = int(np.frombuffer(value, dtype=np.uint8).__array_interface__["data"][0])
+    page = address - PAGE_HEADER_BYTES if flag == P_OVERFLOW else address - address % page_bytes
+    words = (ctypes.c_uint64 * 2).from_address(page)
+    if not words[1] >> 16 & flag:
+        raise CorruptedError("a page of the file is damaged; restore the file from a copy")
+    return int(words[0]), page
 
 
 def seal_path(path: Path) -> Path:

@@ -34,16 +34,17 @@ HEADER_KEY = b"header"
 ENTRY = np.dtype([("segment", "<u4"), ("offset", "<u4"), ("length", "<u4")])  # of the directory
 
 _SEGMENT_PREFIX = b"segment"
-_INFO = struct.Struct("<QQQQ")
+_INFO = struct.Struct("<QQQQQ")
 
 
 class SegmentInfo(NamedTuple):
-    """Counts of one segment; record bytes include header and padding."""
+    """Counts of one segment, and where it lies; record bytes include header and padding."""
 
     n_records: int
     n_live: int  # records that the directory points to
     used_bytes: int  # where the records end and zeros begin
     live_bytes: int
+    start: int = 0  # byte position of its first record in the file
 
     def to_bytes(self) -> bytes:
         """With a checksum in front."""

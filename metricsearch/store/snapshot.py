@@ -17,8 +17,15 @@ from metricsearch.spaces import Batch, Metric
 from metricsearch.store import _kernels as kernels
 from metricsearch.store.codec import Bytes, Codec, DamagedRecordError, Integers
 from metricsearch.store.environment import Environment
-from metricsearch.store.lmdb_file import P_OVERFLOW, PAGE_HEADER_BYTES, lmdb_errors
-from metricsearch.store.segments import ENTRY, id_keys, record_checksums, stored_checksums
+from metricsearch.store.lmdb_file import P_LEAF, lmdb_errors, page_of
+from metricsearch.store.segments import (
+    ENTRY,
+    id_keys,
+    parse_info,
+    record_checksums,
+    segment_of_info_key,
+    stored_checksums,
+)
 
 _BLOCK_BYTES = 1 << 20  # payloads decoded at a time for metrics without a kernel
 
@@ -66,19 +73,19 @@ class SegmentMap:
     def of(cls, environment: Environment) -> "SegmentMap":
         """The map of the newest committed state.
 
-        LMDB keeps a long value in contiguous pages, right after the 16 bytes of a page header that begins with the page
-        number. Hence the position of a value in the file, and the address where the file begins.
+        The segments themselves are not touched: handing out a value reads all its pages (py-lmdb does so before it
+        takes the GIL back), and that would be the whole file. Their positions stand beside their counts; the address
+        of a page of these counts tells where the map begins.
         """
         rows = []
         with lmdb_errors(environment.path), environment.read(buffers=True) as txn:
             page_bytes = int(environment.env.stat()["psize"])
-            for key, value in txn.cursor(environment.segments):
-                address = np.frombuffer(value, dtype=np.uint8).__array_interface__["data"][0]
-                page = (ctypes.c_uint64 * 2).from_address(address - PAGE_HEADER_BYTES)
-                if not page[1] >> 16 & P_OVERFLOW:  # flags: 2 bytes at 10 of the page header
-                    raise CorruptedError(f"{environment.path}: a segment is damaged; restore the file from a copy")
-                start = page[0] * page_bytes + PAGE_HEADER_BYTES
-                rows.append((int.from_bytes(key, "big"), start, len(value), address - start))
+            for key, value in txn.cursor(environment.meta):
+                number = segment_of_info_key(bytes(key))
+                if number is not None:
+                    info = parse_info(value, environment.path)
+                    page, address = page_of(value, page_bytes, P_LEAF)
+                    rows.append((number, info.start, info.used_bytes, address - page * page_bytes))
             transaction = txn.id()
         table = np.array(rows, dtype=np.int64).reshape(-1, 4)
         numbers, starts, sizes, bases = (np.ascontiguousarray(column) for column in table.T)

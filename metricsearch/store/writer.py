@@ -18,7 +18,7 @@ from metricsearch.spaces import Batch, ObjectKind, batch_nbytes
 from metricsearch.store.codec import Codec, Integers, gather
 from metricsearch.store.draft import Entries, SegmentDraft
 from metricsearch.store.environment import Environment
-from metricsearch.store.lmdb_file import PAGE_HEADER_BYTES, lmdb_errors, remove_seal
+from metricsearch.store.lmdb_file import P_OVERFLOW, PAGE_HEADER_BYTES, lmdb_errors, page_of, remove_seal
 from metricsearch.store.segments import (
     ENTRY,
     HEADER_KEY,
@@ -104,7 +104,7 @@ class Writer:
             yield txn
 
     def _begin(self) -> Any:
-        return self._environment.env.begin(db=self._environment.directory, write=True)
+        return self._environment.env.begin(db=self._environment.directory, write=True, buffers=True)
 
     def sealed(self) -> None:
         """To be told that the file was sealed."""
@@ -187,17 +187,24 @@ class Writer:
 
     def _write_full(self, txn: Any, addition: _Addition) -> None:
         for draft in addition.full:
-            addition.infos[addition.next_segment] = draft.info
-            self._write_segment(txn, draft, addition.next_segment)
+            addition.infos[addition.next_segment] = self._write_segment(txn, draft, addition.next_segment)
             addition.entries.extend(draft.added)
             addition.next_segment += 1
         addition.full.clear()
 
-    def _write_segment(self, txn: Any, draft: SegmentDraft, number: int) -> None:
+    def _write_segment(self, txn: Any, draft: SegmentDraft, number: int) -> SegmentInfo:
+        """Write a segment and return its counts and its place: LMDB keeps a value in the pages it is put into."""
         draft.number(number)
         value = draft.value(self._page_bytes - PAGE_HEADER_BYTES)
         if not txn.put(segment_key(number), value, db=self._environment.segments, append=True):
             raise CorruptedError(f"{self._environment.path}: segment {number} is there already; restore it from a copy")
+        return draft.info._replace(start=self._start_of(txn, number))
+
+    def _start_of(self, txn: Any, number: int) -> int:
+        with txn.cursor(self._environment.segments) as cursor:
+            cursor.set_key(segment_key(number))
+            page, _ = page_of(cursor.value(), self._page_bytes, P_OVERFLOW)
+        return page * self._page_bytes + PAGE_HEADER_BYTES
 
     def _publish(self, addition: _Addition) -> int:
         """The transaction that makes an add visible; returns the number of objects added."""
@@ -334,9 +341,8 @@ class Writer:
                     break
             infos.update(dict.fromkeys(self._absorb(txn, draft, victims)))
             header = replace(self.header, next_segment=number + 1)
-            self._write_segment(txn, draft, number)
+            infos[number] = self._write_segment(txn, draft, number)
             self._put_entries(txn, *draft.moved.sorted(), new=False)
-            infos[number] = draft.info
             self._put_header(txn, header, infos)
         self._committed(header, infos)
         return True
