@@ -12,6 +12,7 @@ import argparse
 import os
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,34 +81,40 @@ def report_cold(path: Path, n: int) -> None:
     """Cold refinement against plain parallel pread of the same bytes."""
     query = make_store(path, "decaf7-like", n)
     rng = np.random.default_rng(1)
-    ours, plain = [], []
-    from_disk = np.zeros(2)
-    for trial in range(N_TRIALS + 1):
+    locating, reading, plain = np.empty(N_TRIALS), np.empty(N_TRIALS), np.empty(N_TRIALS)
+    from_disk = np.zeros((2, N_TRIALS))
+    for trial in range(-1, N_TRIALS):  # the first one compiles, and is overwritten by the last
         ids = rng.choice(n, N_CANDIDATES, replace=False)
         with ObjectStore.open(path, readonly=True) as store, store.snapshot() as snapshot:
-            located = snapshot.locate(np.sort(ids))  # also warms the directory, which both need
+            located = snapshot.locate(np.sort(ids))
             offsets, lengths = snapshot.file_offsets(located), located.lengths
         drop_cache(path)
+        device = device_bytes()
         with ObjectStore.open(path, readonly=True) as store, store.snapshot() as snapshot:
-            device, begin = device_bytes(), time.perf_counter()
-            refine(snapshot, query, ids, CheckedObjects(n), concurrent=True)
-            elapsed = time.perf_counter() - begin
-            from_disk[0] += device_bytes() - device
+            locating[trial] = milliseconds(lambda snapshot=snapshot, ids=ids: snapshot.locate(np.sort(ids)))
+            checked = CheckedObjects(n)
+            reading[trial] = milliseconds(lambda s=snapshot, i=ids, c=checked: refine(s, query, i, c, True))
+        from_disk[0, trial] = device_bytes() - device
         drop_cache(path)
         device = device_bytes()
-        pread_elapsed = parallel_pread(path, offsets, lengths)
-        from_disk[1] += device_bytes() - device
-        if trial:  # the first one compiles
-            ours.append(1e3 * elapsed)
-            plain.append(1e3 * pread_elapsed)
-    ours_ms, plain_ms = np.array(ours), np.array(plain)
-    print(f"  cold refinement of {N_CANDIDATES} of {n:,} candidates: {show(ours_ms, 'ms')}, ", end="")
-    print(f"{np.median(ours_ms) / N_CANDIDATES * 1e3:.1f} us per object")
-    print(f"  plain pread, {READING_THREADS} threads, same offsets:       {show(plain_ms, 'ms')}, ", end="")
-    print(f"{np.median(plain_ms) / N_CANDIDATES * 1e3:.1f} us per object")
-    print(f"  read from the device per trial: {from_disk[0] / (N_TRIALS + 1) / 1e6:.1f} MB and ", end="")
-    print(f"{from_disk[1] / (N_TRIALS + 1) / 1e6:.1f} MB, of {lengths.sum() / 1e6:.1f} MB of payload")
-    print(f"  ratio store / pread, pair by pair: {show(ours_ms / plain_ms, '')}")
+        plain[trial] = milliseconds(lambda o=offsets, m=lengths: parallel_pread(path, o, m))
+        from_disk[1, trial] = device_bytes() - device
+    per_object = 1e3 / N_CANDIDATES
+    print(f"  cold, {N_CANDIDATES} of {n:,} candidates, us per object (and 5-95 % of the trials):")
+    print(f"    locating them in the cold directory      {show(locating * per_object, 'us')}")
+    print(f"    reading, checksums, distances, 10-NN     {show(reading * per_object, 'us')}")
+    print(f"    plain pread, {READING_THREADS} threads, same offsets     {show(plain * per_object, 'us')}")
+    print(f"  ratio store / pread, pair by pair: reading {show(reading / plain, '')}, ", end="")
+    print(f"with locating {show((locating + reading) / plain, '')}")
+    ours_mb, plain_mb = np.median(from_disk, axis=1) / 1e6
+    print(f"  read from the device: {ours_mb:.1f} MB and {plain_mb:.1f} MB, of {lengths.sum() / 1e6:.1f} MB of payload")
+
+
+def milliseconds(function: Callable[[], object]) -> float:
+    """Duration of one call."""
+    begin = time.perf_counter()
+    function()
+    return 1e3 * (time.perf_counter() - begin)
 
 
 def refine(snapshot: object, query: np.ndarray, ids: np.ndarray, checked: CheckedObjects, concurrent: bool) -> None:
@@ -117,8 +124,8 @@ def refine(snapshot: object, query: np.ndarray, ids: np.ndarray, checked: Checke
     refiner.nearest(10)
 
 
-def parallel_pread(path: Path, offsets: np.ndarray, lengths: np.ndarray) -> float:
-    """Seconds to read the same bytes with plain system calls on as many threads."""
+def parallel_pread(path: Path, offsets: np.ndarray, lengths: np.ndarray) -> None:
+    """Read the same bytes with plain system calls on as many threads."""
     descriptor = os.open(path, os.O_RDONLY)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
 
@@ -127,11 +134,8 @@ def parallel_pread(path: Path, offsets: np.ndarray, lengths: np.ndarray) -> floa
             os.pread(descriptor, lengths[i], offsets[i])
 
     with ThreadPoolExecutor(READING_THREADS) as pool:
-        begin = time.perf_counter()
         list(pool.map(read, np.array_split(np.arange(len(offsets)), READING_THREADS)))
-        elapsed = time.perf_counter() - begin
     os.close(descriptor)
-    return elapsed
 
 
 def drop_cache(path: Path) -> None:
@@ -148,15 +152,10 @@ def device_bytes() -> int:
     return int(next(line for line in lines if line.startswith("read_bytes")).split(":")[1])
 
 
-def timed(function: object, n_trials: int) -> np.ndarray:
+def timed(function: Callable[[], object], n_trials: int) -> np.ndarray:
     """Milliseconds of each of n_trials calls, after one that compiles."""
     function()
-    times = []
-    for _ in range(n_trials):
-        begin = time.perf_counter()
-        function()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return np.array(times)
+    return np.array([milliseconds(function) for _ in range(n_trials)])
 
 
 def show(values: np.ndarray, unit: str) -> str:

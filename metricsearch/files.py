@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ def sha256_of(path: Path) -> str:
 @contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; synced and renamed over `path` on success, deleted on failure."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:

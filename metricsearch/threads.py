@@ -13,7 +13,7 @@ READING_THREADS = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools: dict[tuple[str, int], ThreadPoolExecutor] = {}
 _pools_lock = threading.Lock()
 _inside_pool = threading.local()
 
@@ -38,7 +38,7 @@ def thread_map(function: Callable[[Item], Result], items: Iterable[Item], n_thre
     items = list(items)
     if n_threads <= 1 or len(items) <= 1 or getattr(_inside_pool, "active", False):
         return [function(item) for item in items]
-    futures = [_pool(n_threads).submit(function, item) for item in items]
+    futures = [_pool("work", n_threads).submit(function, item) for item in items]
     try:
         wait(futures, return_when=FIRST_EXCEPTION)
     finally:
@@ -49,12 +49,23 @@ def thread_map(function: Callable[[Item], Result], items: Iterable[Item], n_thre
     return [future.result() for future in ([failed] if failed else futures)]
 
 
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    key = (os.getpid(), n_threads)  # threads do not survive a fork
+def _pool(purpose: str, n_threads: int) -> ThreadPoolExecutor:
+    """Threads for one purpose: a reader that waited behind the query that waits for it would wait for ever."""
     with _pools_lock:
-        if key not in _pools:
-            _pools[key] = ThreadPoolExecutor(n_threads, "metricsearch", initializer=_mark_thread)
-        return _pools[key]
+        if (purpose, n_threads) not in _pools:
+            _pools[purpose, n_threads] = ThreadPoolExecutor(n_threads, f"metricsearch-{purpose}", _mark_thread)
+        return _pools[purpose, n_threads]
+
+
+def _forget_pools() -> None:
+    """In a forked child: its parent's threads are not there, and another of them may have held the lock."""
+    global _pools_lock
+    _pools_lock = threading.Lock()
+    _pools.clear()
+    _inside_pool.active = False
+
+
+os.register_at_fork(after_in_child=_forget_pools)
 
 
 def _mark_thread() -> None:
@@ -63,4 +74,4 @@ def _mark_thread() -> None:
 
 def submit_reader(function: Callable[..., Result], *arguments: object) -> Future[Result]:
     """Run on one of the reading threads: more of them than cores, since they wait for the disk."""
-    return _pool(READING_THREADS).submit(function, *arguments)
+    return _pool("readers", READING_THREADS).submit(function, *arguments)

@@ -28,14 +28,14 @@ def check_positive(value: Any, name: str) -> int:
 
 def check_fraction(value: Any, name: str) -> float:
     """Return `value` as float in [0, 1]; raise InvalidInputError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
         raise InvalidInputError(f"{name}: expected a number in [0, 1], got {value!r}")
     return float(value)
 
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`; raise InvalidInputError otherwise."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise InvalidInputError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
     return str(value)
 

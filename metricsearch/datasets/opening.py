@@ -18,8 +18,9 @@ from metricsearch.spaces import concatenate
 
 DATASET_PREFIX = "dataset:"
 _FORMATS = (
-    f"{DATASET_PREFIX}NAME, FILE.npy, FILE.fvecs, FILE.bvecs, FILE.h5[:key], FILE.csv[.gz] (numbers), "
-    "FILE.txt or FILE.dic (words), FILE.sig (signatures), FILE.profiset[.gz]"
+    f"{DATASET_PREFIX}NAME, FILE.npy, FILE.fvecs, FILE.bvecs, FILE.ivecs, FILE.h5[:key], "
+    "FILE.hdf5[:key], FILE.csv[.gz] (numbers), FILE.txt, FILE.dic or FILE.words (words), FILE.sig (signatures), "
+    "FILE.profiset[.gz]"
 )
 
 
@@ -46,9 +47,10 @@ def open_objects(text: str) -> OpenedObjects:
     if text.startswith(DATASET_PREFIX):
         dataset = load_dataset(text.removeprefix(DATASET_PREFIX))
         return OpenedObjects(dataset.objects, dataset.ids, dataset.metric)
-    name, _, key = text.partition(".h5:")
-    if key:
-        return OpenedObjects(HDF5Source(f"{name}.h5", key))
+    for ending in (".h5", ".hdf5"):
+        name, _, key = text.partition(f"{ending}:")
+        if key:
+            return OpenedObjects(HDF5Source(name + ending, key))
     path = require_file(text)
     endings = [ending for ending in path.suffixes if ending != ".gz"]
     match endings[-1] if endings else "":

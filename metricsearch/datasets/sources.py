@@ -73,7 +73,7 @@ class ArraySource(ObjectSource):
         return self._converted(self._objects[start:stop], start)
 
     def _take_ascending(self, rows: NDArray[np.int64]) -> Batch:
-        """Objects start..stop-1, checked to be finite."""
+        """The objects of `rows`, checked to be finite."""
         return self._converted(self._objects[rows], 0)
 
     def _converted(self, batch: Batch, first_row: int) -> Batch:

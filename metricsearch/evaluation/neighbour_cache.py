@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,19 +11,16 @@ import numpy as np
 from metricsearch.datasets import cache_directory
 from metricsearch.evaluation.ground_truth import Chunked, Neighbours, exact_neighbours
 from metricsearch.files import written_atomically
-from metricsearch.spaces import Batch, Metric, Ragged
+from metricsearch.spaces import Batch, FunctionMetric, Metric, Ragged
 
 FORMAT_VERSION = 1
-_SAMPLE = 257  # objects whose bytes enter the key
+_HASHED_AT_ONCE = 4096  # objects; part of the key
 
 
 class Source(Chunked, Protocol):
-    """Objects that can be counted, read in chunks, and taken by row."""
+    """Objects that can be counted and read in chunks."""
 
     def __len__(self) -> int: ...
-
-    def take(self, rows: Any, /) -> Batch:
-        """The objects of `rows`."""
 
 
 def cached_neighbours(
@@ -38,11 +36,12 @@ def cached_neighbours(
     """`exact_neighbours`, read from the cache if the same were computed before.
 
     name: of the data set. directory: default `neighbours/` in `cache_directory()` (METRICSEARCH_CACHE, or
-    ~/.cache/metricsearch). The key is made of the metric, k, the bytes of all queries, the number of objects, and the
-    bytes of a sample of them: data sets are checked against their sha256 when loaded, and generated vectors depend on
-    the seed as a whole, so data that differ also differ there. A damaged file is computed anew; a folder that cannot
-    be written costs only the next run.
+    ~/.cache/metricsearch). The key is made of the metric, k and the bytes of all objects and queries. Nothing is kept
+    for a user function, which its name does not tell from another. A damaged file is computed anew; a folder that
+    cannot be written costs only the next run.
     """
+    if isinstance(metric, FunctionMetric):
+        return exact_neighbours(metric, objects, queries, k, n_threads=n_threads)
     folder = cache_directory() / "neighbours" if directory is None else Path(directory)
     path = folder / f"{_key(metric, objects, queries, k, name)}.h5"
     found = _read(path, len(queries), k, len(objects))
@@ -54,12 +53,11 @@ def cached_neighbours(
 
 
 def _key(metric: Metric, objects: Source, queries: Batch, k: int, name: str) -> str:
-    n = len(objects)
-    rows = np.unique(np.linspace(0, max(n - 1, 0), _SAMPLE).astype(np.int64)) if n else np.empty(0, dtype=np.int64)
     digest = hashlib.sha256()
-    about = {"format": FORMAT_VERSION, "name": name, "metric": metric.spec(), "n": n, "n_queries": len(queries), "k": k}
+    counts = {"n": len(objects), "n_queries": len(queries), "k": k}
+    about = {"format": FORMAT_VERSION, "name": name, "metric": metric.spec(), **counts}
     digest.update(json.dumps(about, sort_keys=True).encode())
-    for batch in (objects.take(rows), queries):
+    for batch in chain(objects.chunks(_HASHED_AT_ONCE), [queries]):
         arrays = (batch.values, batch.offsets) if isinstance(batch, Ragged) else (batch,)
         for array in arrays:
             digest.update(f"{array.shape}{array.dtype}".encode())

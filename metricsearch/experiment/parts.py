@@ -19,7 +19,7 @@ FOLDER = "parts"
 class Part:
     """What was measured at one point.
 
-    point: its parameters. about: scalars (JSON values). arrays: per-query values; see `candidates.py`, `searching.py`.
+    point: its parameters. about: scalars (JSON values). arrays: per-query values; see `measuring.py`, `searching.py`.
     """
 
     point: Point

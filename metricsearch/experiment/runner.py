@@ -181,7 +181,7 @@ def _cache_state(config: ExperimentConfig) -> str:
         return "nothing is read from disk"
     if config.measure.cache == "cold":
         return "cold: the store's file is dropped from the page cache (madvise, posix_fadvise) before every query"
-    return "warm: every page was read before the first timed query"
+    return "warm: all that the queries read had been read before the first timed one"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from metricsearch.spaces import VECTORS, Batch, Metric, concatenate
 from metricsearch.threads import thread_map
 from metricsearch.validation import check_choice
 
-N_PAIRS = 1000  # object pairs on which the incremental choice judges a pivot
+N_PAIRS = 500  # object pairs on which the incremental choice judges a pivot
 N_INCREMENTAL_CANDIDATES = 16  # objects it compares for each pivot
 KMEANS_ITERATIONS = 10
 
@@ -103,8 +103,8 @@ def _incremental(metric: Metric, part: Batch, n_pivots: int, rng: np.random.Gene
         candidates = rng.choice(
             np.flatnonzero(free), size=min(N_INCREMENTAL_CANDIDATES, int(free.sum())), replace=False
         )
-        to_left = metric.pairwise(part[candidates], part[left])
-        to_right = metric.pairwise(part[candidates], part[right])
+        to_left = metric.exact_pairwise(part[candidates], part[left])
+        to_right = metric.exact_pairwise(part[candidates], part[right])
         bounds = np.maximum(bound, np.abs(to_left - to_right))
         best = int(np.argmax(bounds.mean(axis=1)))
         bound = bounds[best]

@@ -27,7 +27,7 @@ def nearest_pivots(metric: Metric, objects: Batch, pivots: Batch, prefix_length:
             rows = rows[~certain]
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
-        distances = np.stack([metric.distances(pivots[p : p + 1], objects[part]) for p in range(len(pivots))], axis=1)
+        distances = np.ascontiguousarray(metric.exact_pairwise(pivots, objects[part]).T)
         prefixes[part] = _smallest(distances, prefix_length)[0]
     return prefixes
 
@@ -45,6 +45,6 @@ def _batched_order(
     """Nearest pivots from one matrix product, and for which objects rounding cannot have changed their order."""
     distances = metric.pairwise(objects, pivots, dtype)
     columns, values = _smallest(distances, min(prefix_length + 1, len(pivots)))
-    error = metric.pairwise_error(objects, pivots, values.astype(dtype))
+    error = metric.pairwise_error(objects, pivots, values.astype(distances.dtype))
     certain = np.all(np.diff(values, axis=1) > error[:, 1:] + error[:, :-1], axis=1)
     return columns[:, :prefix_length], certain

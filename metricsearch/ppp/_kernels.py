@@ -149,6 +149,22 @@ def unpack_records(pivot, level, first, skip, suffixes, starts, ids, pivot_bits,
 
 
 @kernel
+def pools_are_sound(suffixes, ids, n_stored, pivot_bits, n_pivots, id_bits, seen):
+    """Whether all stored pivots exist and the ordinals are 0..n-1, each once. seen : (n,) bool, all False, written"""
+    pivot_mask = (np.uint64(1) << np.uint64(pivot_bits)) - np.uint64(1)
+    id_mask = (np.uint64(1) << np.uint64(id_bits)) - np.uint64(1)
+    for i in range(n_stored):
+        if _read_word(suffixes, i * pivot_bits) & pivot_mask >= np.uint64(n_pivots):
+            return False
+    for i in range(seen.size):
+        ordinal = np.int64(_read_word(ids, i * id_bits) & id_mask)
+        if ordinal >= seen.size or seen[ordinal]:
+            return False
+        seen[ordinal] = True
+    return True
+
+
+@kernel
 def _discordance(ranks, i, rank):
     """Kendall term of position i: pivots of the query's permutation that overtake it (spec section 1.2)."""
     smaller = 0

@@ -43,7 +43,7 @@ class SpaceStream:
         self._records = records
         self._table = table
         self._low = -np.inf
-        self._inserted_keys = sample_keys(records.inserted, table)
+        self._inserted_keys = prefix_keys(records.inserted, table)
         self._keys = np.empty(0)
         self._ordinals = np.empty(0, dtype=np.int64)
         self.exhausted = False
@@ -116,7 +116,7 @@ class Progress:
     n_looked: int = 0
 
 
-def sample_keys(prefixes: NDArray[np.uint16], table: RankingTable) -> NDArray[np.float64]:
+def prefix_keys(prefixes: NDArray[np.uint16], table: RankingTable) -> NDArray[np.float64]:
     """Ranking distances of uncompressed prefixes (n, l), with the bits the tree traversal would give."""
     keys = np.empty(len(prefixes))
     _kernels.flat_keys(prefixes, table.table, table.n_kendall, keys)

@@ -4,8 +4,12 @@ Objects are numbered by ordinals. Those in the trees are numbered in order of th
 depend only on the set of (ID, prefixes), not on the order in which objects came.
 """
 
+import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +24,9 @@ SAMPLE_SIZES = 64, 2048  # ... but at least and at most so many
 LOOSE_OBJECTS = 4096  # inserted or removed objects that are always tolerated before the trees are built anew ...
 LOOSE_SHARE = 8  # ... and beyond that one in so many of the objects in the trees
 MAX_OBJECTS = 2**31 - 1
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -42,12 +49,65 @@ class _Inserted:
         self.n += len(ids)
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """One state of a `Content`, which later changes leave as it is: what a query works on.
+
+    records: of each space. sample: (λ, s, l) uint16. n_ordinals: removed objects included.
+    """
+
+    records: list[Records]
+    sample: NDArray[np.uint16]
+    n_objects: int
+    n_ordinals: int
+    tree_ids: NDArray[np.int64]  # empty: the ID is the ordinal
+    inserted_ids: NDArray[np.int64]
+
+    def ids_of(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
+        """IDs of ordinals."""
+        if not len(self.tree_ids) and not len(self.inserted_ids):
+            return ordinals
+        n_tree = self.n_ordinals - len(self.inserted_ids)
+        in_tree = ordinals < n_tree
+        ids = np.empty(len(ordinals), dtype=np.int64)
+        ids[in_tree] = self.tree_ids[ordinals[in_tree]] if len(self.tree_ids) else ordinals[in_tree]
+        ids[~in_tree] = self.inserted_ids[ordinals[~in_tree] - n_tree]
+        return ids
+
+
+def check_prefixes(prefixes: Any) -> NDArray[np.integer[Any]]:
+    """`prefixes` as (n, λ, l) integers >= 0, no pivot twice in a prefix; raise InvalidInputError otherwise."""
+    try:
+        table = np.asarray(prefixes)
+    except ValueError:
+        raise InvalidInputError("prefixes: expected (n, n_spaces, prefix_length), got rows of unequal length") from None
+    if table.ndim != 3 or table.dtype.kind not in "iu" or (table.size and table.min() < 0):
+        raise InvalidInputError(f"prefixes: expected (n, n_spaces, prefix_length) integers >= 0, got {table.shape}")
+    ascending = np.sort(table, axis=2)
+    repeated = (ascending[:, :, 1:] == ascending[:, :, :-1]).any(axis=(1, 2))
+    if repeated.any():
+        raise InvalidInputError(f"prefixes: row {int(np.argmax(repeated))} has a pivot twice in one prefix")
+    return table
+
+
+def _locked(method: Callable[Concatenate["Content", P], R]) -> Callable[Concatenate["Content", P], R]:
+    """One change at a time; and no view of half a change."""
+
+    @wraps(method)
+    def locked(self: "Content", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Content:
     """Codes and IDs of an index with λ spaces, k pivots and prefix length l."""
 
     def __init__(self, n_spaces: int, n_pivots: int, prefix_length: int, n_threads: int) -> None:
         self.n_spaces, self.n_pivots, self.prefix_length = n_spaces, n_pivots, prefix_length
         self._n_threads = n_threads
+        self.lock = threading.RLock()  # changes replace arrays, or append behind what a view sees
         self._set_trees(np.empty((0, n_spaces, prefix_length), dtype=np.uint16), np.empty(0, dtype=np.int64))
 
     def _set_trees(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
@@ -79,19 +139,21 @@ class Content:
         """Ordinals in use, removed objects included."""
         return self.n_tree + self._inserted.n
 
-    def ids_of(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
-        """IDs of ordinals."""
-        if not len(self._tree_ids) and not self._inserted.n:
-            return ordinals
-        in_tree = ordinals < self.n_tree
-        ids = np.empty(len(ordinals), dtype=np.int64)
-        ids[in_tree] = self._tree_ids[ordinals[in_tree]] if len(self._tree_ids) else ordinals[in_tree]
-        ids[~in_tree] = self._inserted.ids[ordinals[~in_tree] - self.n_tree]
-        return ids
+    @_locked
+    def view(self) -> View:
+        """The present state, for queries in any thread."""
+        inserted = self._inserted
+        records = []
+        for space in range(self.n_spaces):
+            prefixes = inserted.prefixes[: inserted.n, space].copy()
+            prefixes.flags.writeable = False  # like mapped arrays: kernels compile once for both
+            records.append(Records(self.trees[space], self.n_tree, self.n_pivots, self._removed, prefixes))
+        ids = inserted.ids[: inserted.n]
+        return View(records, self.sample, len(self), self.n_ordinals, self._tree_ids, ids)
 
     def ids(self) -> NDArray[np.int64]:
         """IDs of all objects, ascending."""
-        return np.sort(self.ids_of(self._alive()))
+        return np.sort(self.view().ids_of(self._alive()))
 
     def _alive(self) -> NDArray[np.int64]:
         return np.flatnonzero(~self._removed) if self._removed.size else np.arange(self.n_ordinals)
@@ -111,10 +173,11 @@ class Content:
         return ordinals
 
     def next_id(self) -> int:
-        """One more than the largest ID ever in use among the present arrays."""
+        """One more than the largest ID in the arrays, removed objects included."""
         largest = int(self._tree_ids[-1]) if len(self._tree_ids) else self.n_tree - 1
         return max(largest, int(self._inserted.ids[: self._inserted.n].max(initial=-1))) + 1
 
+    @_locked
     def insert(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
         """Add objects given by their prefixes (n, λ, l); raises DuplicateIdError if an ID is taken."""
         taken = self.ordinals_of(ids) >= 0
@@ -129,14 +192,15 @@ class Content:
             self._removed = np.concatenate([self._removed, np.zeros(len(ids), dtype=np.bool_)])
         self._consolidate_if_loose(self._inserted.n)
 
+    @_locked
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Take objects out; raises UnknownIdError, and then removes nothing."""
         ordinals = self.ordinals_of(ids)
         if (ordinals < 0).any():
             raise UnknownIdError(f"ids: ID {ids[np.argmax(ordinals < 0)]} is not in the index")
-        if not self._removed.size:
-            self._removed = np.zeros(self.n_ordinals, dtype=np.bool_)
-        self._removed[ordinals] = True
+        removed = self._removed.copy() if self._removed.size else np.zeros(self.n_ordinals, dtype=np.bool_)
+        removed[ordinals] = True
+        self._removed = removed
         self._n_removed += len(ids)
         for number in ids.tolist():
             self._inserted_ordinals.pop(number, None)
@@ -146,11 +210,12 @@ class Content:
         if n_loose > max(LOOSE_OBJECTS, self.n_tree // LOOSE_SHARE):
             self.consolidate()
 
+    @_locked
     def consolidate(self) -> None:
         """Build the trees anew from the objects that are left; without changes since the last time, do nothing."""
         if self._inserted.n or self._n_removed:
             alive = self._alive()
-            self._set_trees(self.all_prefixes()[alive], self.ids_of(alive))
+            self._set_trees(self.all_prefixes()[alive], self.view().ids_of(alive))
 
     def all_prefixes(self) -> NDArray[np.uint16]:
         """Prefixes (n_ordinals, λ, l) of every ordinal."""
@@ -160,18 +225,13 @@ class Content:
         prefixes[self.n_tree :] = self._inserted.prefixes[: self._inserted.n]
         return prefixes
 
+    @_locked
     def prefixes_of(self, ids: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Prefixes (n, λ, l) of objects; raises UnknownIdError."""
         ordinals = self.ordinals_of(ids)
         if (ordinals < 0).any():
             raise UnknownIdError(f"ids: ID {ids[np.argmax(ordinals < 0)]} is not in the index")
         return self.all_prefixes()[ordinals]
-
-    def records(self, space: int) -> Records:
-        """What a query searches in one space."""
-        inserted = self._inserted.prefixes[: self._inserted.n, space].copy()
-        inserted.flags.writeable = False
-        return Records(self.trees[space], self.n_tree, self.n_pivots, self._removed, inserted)
 
     def memory_report(self) -> dict[str, int]:
         """Bytes by part, over all spaces."""
@@ -183,9 +243,13 @@ class Content:
             "ordinals": sum(ids.nbytes for _, _, ids in pools),
             "ids": self._tree_ids.nbytes,
             "sample": self.sample.nbytes,
-            "inserted": self._inserted.prefixes.nbytes + self._inserted.ids.nbytes,
+            "inserted": self._inserted.prefixes.nbytes + self._inserted.ids.nbytes + self._directory_bytes(),
             "removed": self._removed.nbytes,
         }
+
+    def _directory_bytes(self) -> int:
+        numbers = self._inserted_ordinals
+        return sys.getsizeof(numbers) + 2 * sys.getsizeof(MAX_OBJECTS) * len(numbers) if numbers else 0
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, after consolidation."""
@@ -195,6 +259,7 @@ class Content:
             arrays |= {f"space{j}-{name.replace('_', '-')}": array for name, array in tree.arrays().items()}
         return arrays
 
+    @_locked
     def set_arrays(self, arrays: dict[str, NDArray[Any]], n: int, where: str) -> None:
         """Take over what `to_arrays` gave; mapped arrays stay mapped. Raises CorruptedError if they do not fit."""
         names = PPPTree.__slots__
@@ -207,7 +272,10 @@ class Content:
         except KeyError as missing:
             raise CorruptedError(f"{where}: index array {missing} is missing; rebuild the index") from None
         for tree in trees:
-            check_tree(tree, n, where)
-        if len(tree_ids) not in (0, n) or sample.shape[0] != self.n_spaces or sample.shape[2] != self.prefix_length:
+            check_tree(tree, n, self.n_pivots, self.prefix_length, where)
+        shape = (self.n_spaces, min(n, sample.shape[1]) if sample.ndim == 3 else -1, self.prefix_length)
+        ids_fit = tree_ids.dtype == np.int64 and (not len(tree_ids) or len(tree_ids) == n)
+        sample_fits = sample.dtype == np.uint16 and sample.shape == shape and (sample < self.n_pivots).all()
+        if not (ids_fit and sample_fits and (np.diff(tree_ids) > 0).all()):
             raise CorruptedError(f"{where}: the index arrays do not fit {n} objects; rebuild the index")
         self._adopt(trees, n, tree_ids, sample)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError, NonMetricError
 from metricsearch.partition import PIVOT_CHOICES, choose_pivots, nearest_pivots, pivot_pairs
-from metricsearch.ppp.aggregation import Progress, SampleQuantiles, SpaceStream, aggregate, sample_keys
-from metricsearch.ppp.content import Content
+from metricsearch.ppp.aggregation import Progress, SampleQuantiles, SpaceStream, aggregate, prefix_keys
+from metricsearch.ppp.content import Content, check_prefixes
 from metricsearch.ppp.ranking import Ranking, RankingOptions, RankingTable, ranking_table
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
 from metricsearch.spaces import (
@@ -28,7 +28,7 @@ from metricsearch.spaces import (
 )
 from metricsearch.spaces.chunks import iterate_chunks, readable_twice, sample_objects, split_off
 from metricsearch.threads import resolve_threads, thread_map
-from metricsearch.validation import check_choice, check_ids, check_integer, check_positive
+from metricsearch.validation import MAX_ID, check_choice, check_ids, check_integer, check_positive
 
 MAX_SPACES = 255
 MAX_PIVOTS = 65536
@@ -117,6 +117,8 @@ class PPPCodes:
         pivots = self._require_pivots()
         prefixes = self._stream_prefixes(iterate_chunks(objects, self.metric, self.metric.kind.width(pivots)), pivots)
         next_id = self._content.next_id()
+        if ids is None and next_id + len(prefixes) - 1 > MAX_ID:
+            raise InvalidInputError(f"ids: none are left to follow the largest one, {next_id - 1}; pass the IDs")
         numbers = np.arange(next_id, next_id + len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
         self._content.insert(prefixes, numbers)
         return numbers
@@ -148,12 +150,10 @@ class PPPCodes:
     @classmethod
     def from_prefixes(cls, prefixes: Any, pivots: Any = None, ids: Any = None, **parameters: Any) -> "PPPCodes":
         """Index of given prefixes (n, λ, l), integers below n_pivots; `rank` works without pivots."""
-        table = np.asarray(prefixes)
-        if table.ndim != 3 or table.dtype.kind not in "iu":
-            raise InvalidInputError(f"prefixes: expected (n, n_spaces, prefix_length) integers, got {table.shape}")
+        table = check_prefixes(prefixes)
         index = cls(n_spaces=table.shape[1], prefix_length=table.shape[2], **parameters)
-        if table.size and (table.min() < 0 or table.max() >= index.n_pivots):
-            raise InvalidInputError(f"prefixes: expected pivot indexes in 0..{index.n_pivots - 1}")
+        if table.max(initial=0) >= index.n_pivots:
+            raise InvalidInputError(f"prefixes: expected pivot indexes in 0..{index.n_pivots - 1}, got {table.max()}")
         if pivots is not None:
             index._pivots = index.check_pivots(pivots)
         numbers = np.arange(len(table)) if ids is None else check_ids(ids, "ids", len(table))
@@ -204,7 +204,8 @@ class PPPCodes:
         kind = self.metric.kind
         width = kind.width(self._require_pivots())
         if not isinstance(query, Ragged):
-            query = np.atleast_2d(query) if kind in (VECTORS, BITS) else [query]
+            is_batch = kind in (VECTORS, BITS) and len(query) and np.ndim(query[0]) > 0
+            query = query if is_batch else [query]
         batch = self.metric.check(query, "query", width)
         if len(batch) != 1:
             raise InvalidInputError(f"query: expected one object, got {len(batch)}")
@@ -242,23 +243,23 @@ class PPPCodes:
         others are ranked. `progress` is advanced block by block.
         """
         options = self._check_options(options or self.options)
-        n_wanted = min(check_positive(n_candidates, "n_candidates"), len(self))
+        view = self._content.view()
+        n_wanted = min(check_positive(n_candidates, "n_candidates"), view.n_objects)
         if not n_wanted:
             raise EmptyIndexError("candidates: the index holds no objects; build it first")
         tables = self._tables(np.asarray(pivot_distances, dtype=np.float64), options)
-        content = self._content
-        streams = [SpaceStream(content.records(j), table) for j, table in enumerate(tables)]
-        sample = np.stack([sample_keys(content.sample[j], table) for j, table in enumerate(tables)])
+        streams = [SpaceStream(view.records[j], table) for j, table in enumerate(tables)]
+        sample = np.stack([prefix_keys(view.sample[j], table) for j, table in enumerate(tables)])
         min_hits = options.min_hits(len(tables))
-        quantiles = SampleQuantiles(sample, min_hits, content.n_ordinals)
+        quantiles = SampleQuantiles(sample, min_hits, view.n_ordinals)
         first = min(first_block or n_wanted, n_wanted)
         sizes = [first, n_wanted - first] if first < n_wanted else [first]
         n_out = 0
         dense = options.rank_mode == "dense"
         for ordinals, ranks, hits in aggregate(
-            streams, quantiles, content.n_ordinals, min_hits, dense, sizes, progress, self.n_threads
+            streams, quantiles, view.n_ordinals, min_hits, dense, sizes, progress, self.n_threads
         ):
-            ids = content.ids_of(ordinals)
+            ids = view.ids_of(ordinals)
             # Order within a round: more hits first, then smaller ID.
             order = np.lexsort((ids, -hits.astype(np.int16), ranks))[: n_wanted - n_out]
             n_out += len(order)

@@ -1,9 +1,9 @@
 """The PPP-tree of one pivot space: a trie over pivot-permutation prefixes in flat arrays (spec section 2).
 
-Nodes stand in preorder. Each node knows the end of its subtree, so a traversal that prunes just jumps there, and
+Nodes stand in preorder. An inner node knows the end of its subtree, so a traversal that prunes just jumps there, and
 needs neither child lists nor a heap. Every record is a bit-packed suffix (the pivots below its leaf, stored once per
 distinct prefix), one flag bit and the object's ordinal in ⌈log2 n⌉ bits. The arrays never change: inserted objects
-wait outside (`index.py`) until they are consolidated into new arrays.
+wait outside (`content.py`) until they are consolidated into new arrays.
 """
 
 from dataclasses import dataclass, fields
@@ -106,17 +106,54 @@ def decode_tree(tree: PPPTree, n: int, n_pivots: int, prefix_length: int) -> NDA
     return prefixes
 
 
-def check_tree(tree: PPPTree, n: int, where: str) -> None:
-    """Raise CorruptedError unless the arrays fit together (read from files, they are walked without bounds checks)."""
-    n_nodes = len(tree.level)
-    sizes_fit = (
-        all(len(array) == n_nodes for array in tree.nodes)
-        and n_nodes > 0
-        and len(tree.starts) == len(_words(n))
-        and len(tree.ids) == len(_words(n * ordinal_bits(n)))
-    )
-    if not sizes_fit:
+def check_tree(tree: PPPTree, n: int, n_pivots: int, prefix_length: int, where: str) -> None:
+    """Raise CorruptedError unless the arrays make a tree over n records: kernels walk them without bounds checks."""
+    if not (_nodes_fit(tree, n, n_pivots, prefix_length) and _pools_fit(tree, n, n_pivots, prefix_length)):
         raise CorruptedError(f"{where}: the index arrays do not fit {n} objects; rebuild the index")
+
+
+def _nodes_fit(tree: PPPTree, n: int, n_pivots: int, prefix_length: int) -> bool:
+    n_nodes = len(tree.level)
+    dtypes = [array.dtype for array in tree.arrays().values()]
+    expected = [np.uint16, np.uint8, np.int32, np.uint32, np.uint64, np.uint64, np.uint64]
+    if dtypes != expected or n_nodes == 0 or any(array.shape != (n_nodes,) for array in tree.nodes):
+        return False
+    level, leaf = tree.level & 127, tree.level > 127
+    bounds = np.append(tree.first, n)
+    # In preorder the next node is at most one level deeper, and only below an inner node.
+    steps = np.diff(level.astype(np.int64)) <= np.where(leaf[:-1], 0, 1)
+    inner = np.flatnonzero(~leaf)
+    skips = tree.skip[inner].astype(np.int64)
+    return bool(
+        level[0] == 0
+        and level.max() <= prefix_length
+        and steps.all()
+        and tree.pivot.max() < n_pivots
+        and bounds[0] == 0
+        and (np.diff(bounds.astype(np.int64)) >= 0).all()
+        and (skips > inner).all()
+        and (skips <= n_nodes).all()
+    )
+
+
+def _pools_fit(tree: PPPTree, n: int, n_pivots: int, prefix_length: int) -> bool:
+    if len(tree.starts) != len(_words(n)) or len(tree.ids) != len(_words(n * ordinal_bits(n))):
+        return False
+    leaf = np.flatnonzero(tree.level > 127)
+    first, stop = tree.first[leaf], np.append(tree.first, n)[leaf + 1]
+    starts = np.concatenate([[0], np.cumsum(np.unpackbits(tree.starts.view(np.uint8), bitorder="little")[:n])])
+    stored = (starts[stop] - starts[first]) * (prefix_length - (tree.level[leaf] & 127).astype(np.int64))
+    offsets = np.cumsum(stored) - stored
+    if not np.array_equal(tree.skip[leaf], offsets):
+        return False
+    if len(tree.suffixes) != len(_words(int(stored.sum()) * pivot_bits(n_pivots))):
+        return False
+    seen = np.zeros(n, dtype=np.bool_)
+    return bool(
+        _kernels.pools_are_sound(
+            tree.suffixes, tree.ids, stored.sum(), pivot_bits(n_pivots), n_pivots, ordinal_bits(n), seen
+        )
+    )
 
 
 def _words(n_bits: int) -> NDArray[np.uint64]:

@@ -41,7 +41,7 @@ def iterate_chunks(
 
 
 def _shift_row(text: str, by: int) -> str:
-    shifted, n_rows = re.subn(r"\brow (\d+)", lambda match: f"row {int(match[1]) + by}", text, count=1)
+    shifted, n_rows = re.subn(r"\brow (\d+)", lambda match: f"row {int(match[1]) + by}", text)
     return shifted if n_rows or not by else f"{text} (in the chunk that begins with row {by})"
 
 

@@ -1,10 +1,14 @@
+import os
+import signal
 import threading
 import time
+import warnings
 
 import pytest
 
+from metricsearch import threads
 from metricsearch.errors import InvalidInputError
-from metricsearch.threads import available_cores, resolve_threads, submit_reader, thread_map
+from metricsearch.threads import READING_THREADS, available_cores, resolve_threads, submit_reader, thread_map
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
@@ -55,3 +59,29 @@ def test_the_number_of_threads_is_checked():
 
 def test_a_reader_gives_its_result():
     assert submit_reader(divmod, 7, 2).result() == (3, 1)
+
+
+def test_readers_never_wait_behind_the_work_that_waits_for_them():
+    def work(i):
+        return submit_reader(lambda: i).result(timeout=20)
+
+    assert thread_map(work, range(64), READING_THREADS) == list(range(64))
+
+
+def test_a_child_of_a_fork_has_threads_of_its_own():
+    thread_map(abs, range(4), 2)
+    with threads._pools_lock, warnings.catch_warnings():  # as if another thread were starting a pool
+        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads is risky is the point
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if thread_map(abs, [-1, -2], 2) == [1, 2] else 1)
+    for _ in range(200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 0
