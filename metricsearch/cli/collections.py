@@ -72,7 +72,9 @@ def create(
     with _removed_on_error(path), Collection.create(path, index=index, codec=codec) as collection:
         collection.add(opened.objects, opened.ids, progress=True)
         collection.build_index(pivots=pivots, progress=True)
-        click.echo(f"{path}: {len(collection):,} objects, {collection.index.memory_bytes:,} bytes of index in memory")
+        told = collection.info()
+        in_memory = f"{told['index_memory_bytes']:,} bytes of index in memory"
+        click.echo(f"{path}: {told['count']:,} objects stored as {told['codec']}, {in_memory}")
 
 
 @click.command(epilog=OBJECTS_HELP)

@@ -389,7 +389,7 @@ class Collection:
             "metric": self._manifest.metric,
             "kind": self._manifest.kind,
             "dimension": self._manifest.dimension,
-            "codec": self._manifest.codec,
+            "codec": self._codec.label,
             "count": len(self),
             "store_version": self._store_version(),
             "payload_bytes": 0 if self._store is None else self._store.payload_bytes,

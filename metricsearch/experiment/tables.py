@@ -20,6 +20,7 @@ from metricsearch.experiment.columns import (
 )
 from metricsearch.experiment.config import ExperimentConfig
 from metricsearch.experiment.parts import Part
+from metricsearch.store import get_codec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ def _parameters(part: Part, data_name: str) -> dict[str, Any]:
         "data": data_name,
         "series": part.point.label,
         "n": part.about["n_objects"],
-        "codec": part.point.codec,
+        "codec": None if part.point.codec is None else get_codec(part.point.codec).label,
         **index,
         "max_level": index["max_level"] or index["prefix_length"],
     }

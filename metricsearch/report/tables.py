@@ -77,7 +77,7 @@ def needed_table(points: "pd.DataFrame", needed: list[str]) -> Table:
 
 def bytes_table(points: "pd.DataFrame") -> Table:
     """One row per point: bytes per object in memory, pivots apart, and on disk."""
-    keys = _key_columns(points)
+    keys = ["codec", *(key for key in _key_columns(points) if key != "codec")]
     rows = [["data", *keys, "codes, IDs, directory in memory", "pivots in memory", "object store file", "its payload"]]
     for _, row in points.iterrows():
         index, pivots = row["index_memory_bytes"], row["pivot_memory_bytes"]

@@ -36,6 +36,11 @@ class Codec(ABC):
     kind: ClassVar[ObjectKind]
     lossless: ClassVar[bool] = True
 
+    @property
+    def label(self) -> str:
+        """Its name for people, who must see where distances are those of altered objects."""
+        return self.name if self.lossless else f"{self.name} (lossy)"
+
     def parameters(self) -> dict[str, Any]:
         """JSON-able arguments of `get_codec` that make this codec again."""
         return {}

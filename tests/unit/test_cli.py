@@ -57,6 +57,14 @@ def made(run, files):
     return files / "c.ms"
 
 
+@pytest.mark.parametrize(
+    ("codec", "label"), [("u8", "u8 (lossy)"), ("f16", "f16 (lossy)"), ("sparse-f32", "sparse-f32,")]
+)
+def test_a_lossy_codec_is_called_so_wherever_it_is_shown(run, files, codec, label):
+    assert label in run("create", files / "c.ms", files / "x.npy", *SMALL, "--codec", codec)[1]
+    assert json.loads(run("info", files / "c.ms")[1])["codec"] == label.rstrip(",")
+
+
 def table(out):
     return [tuple(line.split("\t")) for line in out.splitlines()]
 
