@@ -51,7 +51,8 @@ def build_trees(n: int, folder: Path) -> None:
 def query(n: int, folder: Path) -> None:
     """Load the index alone, measure its memory and the time to the candidates."""
     pivot_distances = np.load(folder / "pivot-distances.npy")
-    PPPCodes.from_prefixes(np.zeros((1, N_SPACES, PREFIX_LENGTH), dtype=int), **PARAMETERS)  # code pages in memory
+    one = np.tile(np.arange(PREFIX_LENGTH), (1, N_SPACES, 1))
+    PPPCodes.from_prefixes(one, **PARAMETERS).rank(pivot_distances[0], 1)  # code pages in memory
     before = rss_bytes()
     arrays = {path.stem.removeprefix("index-"): np.load(path) for path in sorted(folder.glob("index-*.npy"))}
     parameters = PPPCodes(n_spaces=N_SPACES, prefix_length=PREFIX_LENGTH, **PARAMETERS).parameters()
