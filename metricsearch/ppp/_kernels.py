@@ -149,6 +149,16 @@ def unpack_records(pivot, level, first, skip, suffixes, starts, ids, pivot_bits,
 
 
 @kernel
+def count_starts(starts, first, stop, counts):
+    """counts[i] = "new suffix" flags among the records first[i] .. stop[i] - 1."""
+    for i in range(first.size):
+        n = 0
+        for record in range(first[i], stop[i]):
+            n += np.int64((starts[record >> 6] >> np.uint64(record & 63)) & np.uint64(1))
+        counts[i] = n
+
+
+@kernel
 def pools_are_sound(suffixes, ids, n_stored, pivot_bits, n_pivots, id_bits, seen):
     """Whether all stored pivots exist and the ordinals are 0..n-1, each once. seen : (n,) bool, all False, written"""
     pivot_mask = (np.uint64(1) << np.uint64(pivot_bits)) - np.uint64(1)

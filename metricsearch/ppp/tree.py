@@ -141,8 +141,9 @@ def _pools_fit(tree: PPPTree, n: int, n_pivots: int, prefix_length: int) -> bool
         return False
     leaf = np.flatnonzero(tree.level > 127)
     first, stop = tree.first[leaf], np.append(tree.first, n)[leaf + 1]
-    starts = np.concatenate([[0], np.cumsum(np.unpackbits(tree.starts.view(np.uint8), bitorder="little")[:n])])
-    stored = (starts[stop] - starts[first]) * (prefix_length - (tree.level[leaf] & 127).astype(np.int64))
+    n_suffixes = np.empty(len(leaf), dtype=np.int64)
+    _kernels.count_starts(tree.starts, first, stop, n_suffixes)
+    stored = n_suffixes * (prefix_length - (tree.level[leaf] & 127).astype(np.int64))
     offsets = np.cumsum(stored) - stored
     if not np.array_equal(tree.skip[leaf], offsets):
         return False
