@@ -152,10 +152,9 @@ def unpack_records(pivot, level, first, skip, suffixes, starts, ids, pivot_bits,
 def count_starts(starts, first, stop, counts):
     """counts[i] = "new suffix" flags among the records first[i] .. stop[i] - 1."""
     for i in range(first.size):
-        n = 0
+        counts[i] = 0
         for record in range(first[i], stop[i]):
-            n += np.int64((starts[record >> 6] >> np.uint64(record & 63)) & np.uint64(1))
-        counts[i] = n
+            counts[i] += np.int64((starts[record >> 6] >> np.uint64(record & 63)) & np.uint64(1))
 
 
 @kernel
