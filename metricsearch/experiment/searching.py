@@ -67,7 +67,7 @@ def measure_search(
     """Recall of the answers and costs of every query at every R.
 
     arrays, one row per R of `sizes`: recall_at_<k> and the times and counts of `QueryStats`, (n_sizes, n_queries);
-    distances (n_sizes, n_queries, k), NaN where R < k. positions_at_<k>: of the candidate set, as for "candidates".
+    distances (n_sizes, n_queries, k), NaN where R < k. n_ids_ranked_by_space (n_sizes, n_queries, n_spaces). positions_at_<k>: of the candidate set, as for "candidates".
     """
     phase("exact neighbours")
     queries = workload.require_queries()
@@ -114,6 +114,8 @@ def _timed(
     arrays: dict[str, NDArray[Any]] = {name: np.empty((len(sizes), n_queries)) for name in TIMES}
     arrays |= {name: np.empty((len(sizes), n_queries), dtype=np.int64) for name in COUNTS}
     arrays["distances"] = np.full((len(sizes), n_queries, k_max), np.nan)
+    n_spaces = options.n_spaces or collection.index.n_spaces
+    arrays["n_ids_ranked_by_space"] = np.empty((len(sizes), n_queries, n_spaces), dtype=np.int64)
     if config.measure.cache == "warm":
         phase("warming the cache")
         for q in range(n_queries):  # the largest candidate sets contain the smaller ones
@@ -128,6 +130,7 @@ def _timed(
                 drop_from_page_cache(collection.path / OBJECTS_FILE)
             result = collection.search(queries[q : q + 1], k, n_candidates=size, options=options)
             arrays["distances"][i, q, :k] = result.distances[0]
+            arrays["n_ids_ranked_by_space"][i, q] = result.stats.n_ids_ranked[0]
             for name in (*TIMES, *COUNTS):
                 arrays[name][i, q] = getattr(result.stats, name).sum()
     for k in config.measure.k:

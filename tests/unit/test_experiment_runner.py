@@ -263,6 +263,9 @@ def test_whole_queries_have_the_recall_of_their_candidates_and_costs(run, cache)
                 np.testing.assert_allclose(arrays[f"recall_at_{k}"][i], found)
                 assert float(row[f"recall_at_{k}"]) == pytest.approx(found.mean())
             assert float(row["n_objects_read"]) == size
+            by_space = arrays["n_ids_ranked_by_space"][i]
+            assert by_space.sum(axis=1).tolist() == arrays["n_ids_ranked"][i].tolist()
+            assert float(row["n_distances"]) == size + float(row["n_pivot_distances"])
             assert float(row["n_distances"]) == size + 12 * about["n_spaces"]
             assert float(row["n_bytes_read"]) == pytest.approx(arrays["n_bytes_read"][i].mean())
             assert float(row["rank_ms"]) == pytest.approx(arrays["rank_ms"][i].mean())
