@@ -67,7 +67,8 @@ def measure_search(
     """Recall of the answers and costs of every query at every R.
 
     arrays, one row per R of `sizes`: recall_at_<k> and the times and counts of `QueryStats`, (n_sizes, n_queries);
-    distances (n_sizes, n_queries, k), NaN where R < k. n_ids_ranked_by_space (n_sizes, n_queries, n_spaces). positions_at_<k>: of the candidate set, as for "candidates".
+    distances (n_sizes, n_queries, k), NaN where R < k.
+    n_ids_ranked_by_space (n_sizes, n_queries, n_spaces). positions_at_<k>: of the candidate set, as for "candidates".
     """
     phase("exact neighbours")
     queries = workload.require_queries()
