@@ -42,3 +42,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'metricsearch' has no attribute {name!r}")
     return getattr(import_module(f"metricsearch.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from metricsearch.errors import DuplicateIdError, InvalidInputError
 
 MAX_ID = 2**63 - 1
+LARGEST_EXACT_INTEGER = 2**24  # vectors are float32
 
 
 def check_integer(value: Any, name: str, low: int, high: int | None = None) -> int:
@@ -56,6 +57,12 @@ def check_vectors(x: Any, name: str, width: int | None = None) -> NDArray[np.flo
         )
     if width is not None and array.shape[1] != width:
         raise InvalidInputError(f"{name}: expected {width} dimensions per vector, got {array.shape[1]}")
+    if array.dtype.kind in "iu" and array.size and max(-int(array.min()), int(array.max())) > LARGEST_EXACT_INTEGER:
+        row = int(np.argmax((np.abs(array.astype(np.float64)) > LARGEST_EXACT_INTEGER).any(axis=1)))
+        raise InvalidInputError(
+            f"{name}: row {row} has an integer beyond {LARGEST_EXACT_INTEGER:,}, which float32 cannot hold exactly; "
+            "subtract an offset, or pass floats to accept the rounding"
+        )
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf and is reported below
         vectors = np.ascontiguousarray(array, dtype=np.float32)
     # A sum is finite unless a value is not, or it overflows; only then look at single rows.

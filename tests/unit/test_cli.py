@@ -319,7 +319,7 @@ def test_help_waits_for_no_heavy_module():
 
 def test_a_reader_that_closes_the_pipe_gets_no_traceback(made, files):
     np.save(files / "many.npy", np.tile(np.load(files / "x.npy"), (60, 1)))
-    command = [sys.executable, "-m", "metricsearch.cli", "search", str(made), str(files / "many.npy"), "-k", "10"]
+    command = [sys.executable, "-m", "metricsearch", "search", str(made), str(files / "many.npy"), "-k", "10"]
     shell = " ".join(command) + " --no-stats | head -n 1"
     done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=False)
     assert done.stdout == "0\t1\t0\t0\n"

@@ -662,3 +662,16 @@ def test_every_error_class_is_one_of_the_package_and_a_built_in_one():
         assert issubclass(item, MetricSearchError)
         assert item is MetricSearchError or len(item.__bases__) == 2
         assert item.__doc__
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_integers_that_float32_cannot_hold_are_refused(tmp_path, dtype):
+    """2**24 and 2**24 + 1 are the same float32: a distance between them would silently be 0."""
+    values = np.zeros((20, 2), dtype=dtype)
+    values[:, 0] = 2**24 - 19 + np.arange(20)
+    with Collection.create(tmp_path / "c.ms", index=PPPCodes(n_spaces=1, n_pivots=4, prefix_length=2)) as collection:
+        collection.add(values)
+        values[5, 0] = 2**24 + 1
+        with pytest.raises(InvalidInputError, match="row 5 has an integer beyond 16,777,216"):
+            collection.add(values)
+        assert len(collection) == 20

@@ -1,0 +1,5 @@
+"""`python -m metricsearch`."""
+
+from metricsearch.cli import main
+
+main()

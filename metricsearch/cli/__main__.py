@@ -1,5 +1,0 @@
-"""`python -m metricsearch.cli`."""
-
-from metricsearch.cli.main import main
-
-main()
