@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metricsearch.datasets import RowsSource
 from metricsearch.errors import ConfigError
 from metricsearch.evaluation import Neighbours, candidates_needed, hit_positions
 from metricsearch.experiment.columns import memory_part_column, needed_column
@@ -15,7 +16,6 @@ from metricsearch.experiment.parts import Part
 from metricsearch.experiment.workload import Workload
 from metricsearch.ppp import PPPCodes, RankingOptions, flat_code_bits
 from metricsearch.ppp.tree import pivot_bits
-from metricsearch.spaces import Batch
 from metricsearch.threads import available_cores, thread_map
 
 Phase = Callable[[str], None]
@@ -158,14 +158,14 @@ def measure_memory(
     config: ExperimentConfig, workload: Workload, group: list[Point], pending: list[Point], phase: Phase
 ) -> Iterator[Part]:
     """Bytes per object: equation (6), with the last objects inserted one table behind the trees, and consolidated."""
-    objects: Batch = workload.objects.load()
-    n = len(objects)
+    n = len(workload.objects)
     n_built = n - n // INSERTED_SHARE
+    built, inserted = (RowsSource(workload.objects, rows) for rows in (np.arange(n_built), np.arange(n_built, n)))
     for point in pending:
         phase(_named(point))
         index = new_index(workload, [point])
-        index.build(objects[:n_built])
-        index.insert(objects[n_built:])
+        index.build(built)
+        index.insert(inserted)
         before = index.memory_report()
         index.consolidate()
         after = index.memory_report()

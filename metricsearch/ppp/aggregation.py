@@ -47,7 +47,6 @@ class SpaceStream:
         self._keys = np.empty(0)
         self._ordinals = np.empty(0, dtype=np.int64)
         self.exhausted = False
-        self.n_delivered = 0
         self.n_looked = 0
 
     def extend(self, high: float, expected: int) -> None:
@@ -82,7 +81,6 @@ class SpaceStream:
         order = np.argsort(keys)
         self._keys = np.concatenate([self._keys, keys[order]])
         self._ordinals = np.concatenate([self._ordinals, ordinals[order]])
-        self.n_delivered += len(keys)
         self._low = high
         self.exhausted = high == np.inf
 

@@ -31,22 +31,29 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class _Inserted:
-    """Objects that are not in the trees yet: a growing table of prefixes."""
+    """Objects that are not in the trees yet: a growing table of prefixes; rows that are in it never change."""
 
-    prefixes: NDArray[np.uint16]  # (capacity, λ, l)
+    prefixes: NDArray[np.uint16]  # (λ, capacity, l), so that a query searches one space without copying
     ids: NDArray[np.int64]  # (capacity,)
     n: int = 0
 
     def append(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
         if self.n + len(ids) > len(self.ids):
             capacity = max(self.n + len(ids), 2 * len(self.ids), 64)
-            table = np.empty((capacity, *self.prefixes.shape[1:]), dtype=np.uint16)
-            table[: self.n], self.prefixes = self.prefixes[: self.n], table
+            n_spaces, _, length = self.prefixes.shape
+            table = np.empty((n_spaces, capacity, length), dtype=np.uint16)
+            table[:, : self.n], self.prefixes = self.prefixes[:, : self.n], table
             numbers = np.empty(capacity, dtype=np.int64)
             numbers[: self.n], self.ids = self.ids[: self.n], numbers
-        self.prefixes[self.n : self.n + len(ids)] = prefixes
+        self.prefixes[:, self.n : self.n + len(ids)] = prefixes.swapaxes(0, 1)
         self.ids[self.n : self.n + len(ids)] = ids
         self.n += len(ids)
+
+    def in_space(self, space: int) -> NDArray[np.uint16]:
+        """(n, l) prefixes in one space, a read-only view."""
+        prefixes = self.prefixes[space, : self.n]
+        prefixes.flags.writeable = False  # like mapped arrays: kernels compile once for both
+        return prefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,7 @@ class Content:
         sample.flags.writeable = False  # like mapped arrays: kernels compile once for both
         self.trees, self.n_tree, self.sample = trees, n_tree, sample
         self._tree_ids = tree_ids  # empty: the ID is the ordinal
-        self._inserted = _Inserted(np.empty((0, self.n_spaces, self.prefix_length), np.uint16), np.empty(0, np.int64))
+        self._inserted = _Inserted(np.empty((self.n_spaces, 0, self.prefix_length), np.uint16), np.empty(0, np.int64))
         self._inserted_ordinals: dict[int, int] = {}
         self._removed = np.empty(0, dtype=np.bool_)
         self._n_removed = 0
@@ -143,11 +150,10 @@ class Content:
     def view(self) -> View:
         """The present state, for queries in any thread."""
         inserted = self._inserted
-        records = []
-        for space in range(self.n_spaces):
-            prefixes = inserted.prefixes[: inserted.n, space].copy()
-            prefixes.flags.writeable = False  # like mapped arrays: kernels compile once for both
-            records.append(Records(self.trees[space], self.n_tree, self.n_pivots, self._removed, prefixes))
+        records = [
+            Records(tree, self.n_tree, self.n_pivots, self._removed, inserted.in_space(j))
+            for j, tree in enumerate(self.trees)
+        ]
         ids = inserted.ids[: inserted.n]
         return View(records, self.sample, len(self), self.n_ordinals, self._tree_ids, ids)
 
@@ -222,7 +228,7 @@ class Content:
         prefixes = np.empty((self.n_ordinals, self.n_spaces, self.prefix_length), dtype=np.uint16)
         for j, tree in enumerate(self.trees):
             prefixes[: self.n_tree, j] = decode_tree(tree, self.n_tree, self.n_pivots, self.prefix_length)
-        prefixes[self.n_tree :] = self._inserted.prefixes[: self._inserted.n]
+        prefixes[self.n_tree :] = self._inserted.prefixes[:, : self._inserted.n].swapaxes(0, 1)
         return prefixes
 
     @_locked

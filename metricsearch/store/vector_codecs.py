@@ -29,6 +29,8 @@ F16_MAX = 65504.0  # largest finite float16
 # The sparse sum has an error of about 1e-15 ||q||^2: below this share of it, it would break the promised 1e-12.
 _EXACT_BELOW = 1 / 64
 
+Records = tuple[Bytes, Integers, Integers, Integers]  # memory, ids, offsets, lengths: what the kernels are given
+
 
 class _VectorCodec(Codec):
     """Runs the Euclidean kernel of a codec."""
@@ -41,22 +43,14 @@ class _VectorCodec(Codec):
         if metric.name != "euclidean" or metric.kind is not VECTORS:
             return None
         out = np.empty(len(ids))
-        row = self._euclidean(_rows(query)[0].astype(np.float64), read_only(memory), ids, offsets, lengths, out)
+        row = self._euclidean(_rows(query)[0].astype(np.float64), (read_only(memory), ids, offsets, lengths), out)
         if row is None:
             return None
         if row >= 0:
             raise DamagedRecordError(row, f"its header or payload is not that of a {self.name} record")
         return out
 
-    def _euclidean(
-        self,
-        query: NDArray[np.float64],
-        memory: Bytes,
-        ids: Integers,
-        offsets: Integers,
-        lengths: Integers,
-        out: NDArray[np.float64],
-    ) -> int | None:
+    def _euclidean(self, query: NDArray[np.float64], records: Records, out: NDArray[np.float64]) -> int | None:
         return None
 
 
@@ -74,16 +68,8 @@ class _RawF32(_VectorCodec):
         check_lengths(lengths, lengths == 4 * d, f"{4 * d} bytes")
         return gather(memory, offsets, lengths).view(np.float32).reshape(-1, d)
 
-    def _euclidean(
-        self,
-        query: NDArray[np.float64],
-        memory: Bytes,
-        ids: Integers,
-        offsets: Integers,
-        lengths: Integers,
-        out: NDArray[np.float64],
-    ) -> int | None:
-        return int(kernels.euclidean_raw(query, memory, ids, offsets, lengths, self.tag, out))
+    def _euclidean(self, query: NDArray[np.float64], records: Records, out: NDArray[np.float64]) -> int | None:
+        return int(kernels.euclidean_raw(query, *records, self.tag, out))
 
 
 class _SparseF32(_VectorCodec):
@@ -111,16 +97,8 @@ class _SparseF32(_VectorCodec):
             raise DamagedRecordError(row, "its bitmap does not fit its length")
         return out
 
-    def _euclidean(
-        self,
-        query: NDArray[np.float64],
-        memory: Bytes,
-        ids: Integers,
-        offsets: Integers,
-        lengths: Integers,
-        out: NDArray[np.float64],
-    ) -> int | None:
-        return int(kernels.euclidean_sparse(query, memory, ids, offsets, lengths, self.tag, _EXACT_BELOW, out))
+    def _euclidean(self, query: NDArray[np.float64], records: Records, out: NDArray[np.float64]) -> int | None:
+        return int(kernels.euclidean_sparse(query, *records, self.tag, _EXACT_BELOW, out))
 
 
 class _Pcodec(_VectorCodec):
@@ -182,16 +160,8 @@ class _F16(_VectorCodec):
         check_lengths(lengths, lengths == 2 * d, f"{2 * d} bytes")
         return gather(memory, offsets, lengths).view(np.float16).reshape(-1, d).astype(np.float32)
 
-    def _euclidean(
-        self,
-        query: NDArray[np.float64],
-        memory: Bytes,
-        ids: Integers,
-        offsets: Integers,
-        lengths: Integers,
-        out: NDArray[np.float64],
-    ) -> int | None:
-        return int(kernels.euclidean_f16(query, memory, ids, offsets, lengths, self.tag, self._float_of, out))
+    def _euclidean(self, query: NDArray[np.float64], records: Records, out: NDArray[np.float64]) -> int | None:
+        return int(kernels.euclidean_f16(query, *records, self.tag, self._float_of, out))
 
 
 class _U8(_VectorCodec):
@@ -225,16 +195,8 @@ class _U8(_VectorCodec):
         rows: NDArray[np.float64] = minimum[:, None] + scale[:, None] * payload[:, 8:]
         return rows.astype(np.float32)
 
-    def _euclidean(
-        self,
-        query: NDArray[np.float64],
-        memory: Bytes,
-        ids: Integers,
-        offsets: Integers,
-        lengths: Integers,
-        out: NDArray[np.float64],
-    ) -> int | None:
-        return int(kernels.euclidean_u8(query, memory, ids, offsets, lengths, self.tag, out))
+    def _euclidean(self, query: NDArray[np.float64], records: Records, out: NDArray[np.float64]) -> int | None:
+        return int(kernels.euclidean_u8(query, *records, self.tag, out))
 
 
 def _rows(batch: Batch) -> NDArray[np.float32]:
