@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from metricsearch.ppp import PPPCodes, Ranking, RankingOptions
     from metricsearch.spaces import FunctionMetric, get_metric
     from metricsearch.store import ObjectStore
+    from metricsearch.vocabtree import Scoring, VocabularyTree
 
 __all__ = [
     "Collection",
@@ -19,7 +20,9 @@ __all__ = [
     "QueryStats",
     "Ranking",
     "RankingOptions",
+    "Scoring",
     "SearchResult",
+    "VocabularyTree",
     "get_metric",
 ]
 
@@ -32,7 +35,9 @@ _HOME = {
     "QueryStats": "collection",
     "Ranking": "ppp",
     "RankingOptions": "ppp",
+    "Scoring": "vocabtree",
     "SearchResult": "collection",
+    "VocabularyTree": "vocabtree",
     "get_metric": "spaces",
 }
 

@@ -12,6 +12,8 @@ import click
 from metricsearch.cli.collections import add, build, create, info, remove, search, verify
 from metricsearch.cli.data import data
 from metricsearch.cli.experiments import report, run
+from metricsearch.cli.extract import extract
+from metricsearch.cli.vocab import vocab
 from metricsearch.errors import CorruptedError, MetricSearchError, MissingExtraError, StorageError
 
 _FAILURES = (CorruptedError, StorageError, MissingExtraError)  # not the fault of what was typed
@@ -28,7 +30,7 @@ def commands() -> None:
     """
 
 
-for command in (run, report, data, create, add, build, search, remove, info, verify):
+for command in (run, report, data, extract, create, add, build, search, remove, info, verify, vocab):
     commands.add_command(command)
 
 

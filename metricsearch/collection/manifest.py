@@ -1,17 +1,12 @@
 """manifest.json: what a collection is, and which index files belong to it."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metricsearch.errors import CorruptedError, FormatVersionError, MissingDataError
-from metricsearch.files import system_errors, written_atomically
+from metricsearch.manifests import ManifestKind, damaged_manifest
 
-FORMAT = "metricsearch-collection"
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
+_KIND = ManifestKind(format="metricsearch-collection", version=1, noun="collection", make="Collection.create")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,43 +39,14 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace manifest.json as a whole, durable on return. Raises StorageError."""
-    content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(manifest)}
-    content["sha256"] = _checksum(content)
-    with system_errors(folder / MANIFEST), written_atomically(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _KIND.write(folder, asdict(manifest))
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Parse manifest.json. Raises MissingDataError, CorruptedError, FormatVersionError, StorageError."""
-    path = folder / MANIFEST
-    with system_errors(path):
-        if not path.is_file():
-            what = "not a collection (it has no manifest.json)" if folder.is_dir() else "no such collection"
-            raise MissingDataError(f"{folder}: {what}; check the path, or make one with Collection.create")
-        raw = path.read_bytes()
+    content = _KIND.read(folder)
     try:
-        content = json.loads(raw)
-        if content["format"] != FORMAT:
-            raise ValueError("it describes something else")
-        version = content["format_version"]
-        checksum = content.pop("sha256", None)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise CorruptedError(f"{path}: not the manifest of a collection ({error}); restore it from a copy") from None
-    if version != FORMAT_VERSION:
-        raise FormatVersionError(
-            f"{path}: format version {version}, but this program reads version {FORMAT_VERSION}; "
-            "use the program version that wrote it, or create the collection again"
-        )
-    if checksum != _checksum(content):
-        raise CorruptedError(f"{path}: its content does not match its sha256; restore it from a copy")
-    try:
-        del content["format"], content["format_version"]
         entry = content.pop("index")
         return Manifest(**content, index=None if entry is None else IndexEntry(**entry))
     except (TypeError, KeyError) as error:
-        raise CorruptedError(f"{path}: damaged manifest ({error}); restore it from a copy") from None
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    """sha256 of the content without the line that holds it, whatever its blanks and the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        raise damaged_manifest(folder, error) from None

@@ -10,6 +10,8 @@ from metricsearch.datasets.binary_formats import (
     write_npy,
     write_vecs,
 )
+from metricsearch.datasets.image_layouts import ImageQuery
+from metricsearch.datasets.image_sets import ImageSet, describe_image_set, image_set_names, load_image_set
 from metricsearch.datasets.loading import Dataset, load_dataset, split_queries
 from metricsearch.datasets.registry import (
     cache_directory,
@@ -22,6 +24,7 @@ from metricsearch.datasets.registry import (
 from metricsearch.datasets.sources import ArraySource, HDF5Source, ObjectSource, RowsSource
 from metricsearch.datasets.statistics import DescriptorStatistics, comparison_table, descriptor_statistics
 from metricsearch.datasets.synthetic import Decaf7Like, Decaf7LikeConstants
+from metricsearch.datasets.synthetic_bags import SyntheticBags
 from metricsearch.datasets.text_formats import (
     SignatureFile,
     read_dna,
@@ -41,18 +44,24 @@ __all__ = [
     "Decaf7LikeConstants",
     "DescriptorStatistics",
     "HDF5Source",
+    "ImageQuery",
+    "ImageSet",
     "ObjectSource",
     "RowsSource",
     "SignatureFile",
+    "SyntheticBags",
     "VecsSource",
     "cache_directory",
     "comparison_table",
     "data_directory",
     "dataset_names",
     "describe",
+    "describe_image_set",
     "descriptor_statistics",
     "fetch",
+    "image_set_names",
     "load_dataset",
+    "load_image_set",
     "read_ann_hdf5",
     "read_dna",
     "read_idx",

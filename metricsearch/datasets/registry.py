@@ -4,6 +4,8 @@ import difflib
 import json
 import os
 import sys
+import tarfile
+import zipfile
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -74,7 +76,7 @@ def fetch(name: str) -> list[Path]:
     MissingExtraError (a download needs pooch), CorruptedError.
     """
     entry = describe(name)
-    return [_fetch_file(entry, file) for file in entry["files"]]
+    return [fetch_file(entry, file) for file in entry["files"]]
 
 
 def verify(name: str) -> list[str]:
@@ -105,7 +107,8 @@ def _path_of(entry: dict[str, Any], file: dict[str, Any]) -> Path | None:
     return None if folder is None else folder / str(file["path"])
 
 
-def _fetch_file(entry: dict[str, Any], file: dict[str, Any]) -> Path:
+def fetch_file(entry: dict[str, Any], file: dict[str, Any]) -> Path:
+    """One file of a catalogue's entry, as `fetch` gives them."""
     path = _path_of(entry, file)
     if path is None:
         raise MissingDataError(f"{entry['name']}: {file['path']} is not on this machine; {entry['how_to_get']}")
@@ -152,12 +155,24 @@ def _download(name: str, url: str, sha256: str | None, path: Path) -> None:
         pooch.retrieve(url, known_hash, fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:  # no network, HTTP status, wrong hash
         raise MissingDataError(f"{name}: cannot download {url} ({error}); or put the file at {path} yourself") from None
+    try:
+        _check_download(path)
+    except CorruptedError:
+        path.unlink()  # a page that says "try later", or half a file: must not become the recorded original
+        raise
+
+
+def _check_download(path: Path) -> None:
+    """Raise CorruptedError unless the file begins as its kind of file does."""
     if path.suffix == ".hdf5":
+        open_hdf5(path).close()
+    elif path.suffix in (".zip", ".tgz"):
         try:
-            open_hdf5(path).close()
-        except CorruptedError:
-            path.unlink()  # a page that says "try later", or half a file: must not become the recorded original
-            raise
+            is_archive = zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+        except EOFError:
+            is_archive = False
+        if not is_archive:
+            raise CorruptedError(f"{path}: what was downloaded is no archive, or not all of one; try again later")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,23 @@ from metricsearch.files import written_atomically
 FOLDER = "parts"
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Told what is being done now. shown: whether bars may be drawn on stderr, if that is a terminal."""
+
+    tell: Callable[[str], object]
+    shown: bool
+
+    def __call__(self, what: str) -> None:
+        """Say that `what` begins."""
+        self.tell(what)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """What was measured at one point.
 
-    point: its parameters. about: scalars (JSON values). arrays: per-query values; see `measuring.py`, `searching.py`.
+    point: its parameters. about: scalars (JSON values). arrays: per-query values; see the `measuring.py` of the kinds.
     """
 
     point: Point
@@ -71,13 +84,7 @@ def _store(group: Any, part: Part) -> None:
     """Datasets and attributes of one part; parameters that are None have no attribute."""
     for name, values in part.arrays.items():
         group[name] = values
-    columns = {
-        "series": part.point.label,
-        "n": part.point.n,
-        "codec": part.point.codec,
-        **part.point.index.model_dump(),
-    }
-    for name, value in {**columns, **part.about}.items():
+    for name, value in {"series": part.point.label, **part.point.columns(), **part.about}.items():
         if isinstance(value, str | int | float | bool):
             group.attrs[name] = value
     group.attrs["about"] = json.dumps(part.about)

@@ -11,7 +11,19 @@ from typing import Any
 
 from metricsearch.threads import available_cores
 
-PACKAGES = ("metricsearch", "numpy", "numba", "scipy", "h5py", "lmdb", "pandas", "matplotlib", "pcodec")
+PACKAGES = (
+    "metricsearch",
+    "numpy",
+    "numba",
+    "scipy",
+    "h5py",
+    "lmdb",
+    "pandas",
+    "matplotlib",
+    "pcodec",
+    "opencv-python-headless",
+    "pillow",
+)
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 
 

@@ -6,20 +6,16 @@ import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metricsearch.datasets import describe
 from metricsearch.errors import MetricSearchError, StorageError
-from metricsearch.experiment.config import ExperimentConfig, Point, load_config
-from metricsearch.experiment.measuring import BuildKey, Phase, build_key, measure_candidates, measure_memory
-from metricsearch.experiment.parts import Part, read_part, write_part, write_results
+from metricsearch.experiment.config import ExperimentConfig, Point
+from metricsearch.experiment.kinds import KINDS, load_config
+from metricsearch.experiment.parts import Part, Phase, read_part, write_part, write_results
 from metricsearch.experiment.provenance import commit, peak_memory_bytes, provenance
-from metricsearch.experiment.searching import Stores, measure_search
-from metricsearch.experiment.tables import points_table, results_table
-from metricsearch.experiment.workload import Workload, load_workload
 from metricsearch.files import written_atomically
 from metricsearch.report import result_text, write_report
 
@@ -94,7 +90,7 @@ def _run(path: Path, config: ExperimentConfig, directory: Path, progress: bool) 
     try:
         with (
             tqdm(total=len(points), initial=n_reused, desc=path.stem, disable=None if progress else True) as bar,
-            closing(_measure(config, points, pending, directory, bar.set_postfix_str)) as measured,
+            closing(_measure(config, points, pending, directory, Phase(bar.set_postfix_str, progress))) as measured,
         ):
             for part in measured:
                 write_part(directory, part)
@@ -111,54 +107,34 @@ def _run(path: Path, config: ExperimentConfig, directory: Path, progress: bool) 
 def _measure(
     config: ExperimentConfig, points: list[Point], pending: list[Point], directory: Path, phase: Phase
 ) -> Generator[Part, None, None]:
-    """The parts of `pending`, group by group, so that data and indexes are shared."""
-    groups: dict[BuildKey, list[Point]] = {}
-    for point in points:
-        groups.setdefault(build_key(config, point), []).append(point)
-    workload: Workload | None = None
-    workload_n: int | None = None
+    """The parts of `pending`, each with the state of the code that measured it."""
     code = commit()
-    with ExitStack() as stack:
-        stores = stack.enter_context(Stores(directory / WORK_FOLDER))
-        for key, group in sorted(groups.items(), key=lambda item: (item[0].n or 0, item[0].codec or "")):
-            missing = [point for point in group if point in pending]
-            if not missing:
-                continue
-            if workload is None or workload_n != key.n:
-                phase("data")
-                workload, workload_n = load_workload(config, key.n), key.n
-            if config.kind == "search":
-                measured = measure_search(config, workload, group, missing, phase, stores)
-            else:
-                measure = measure_memory if config.kind == "memory" else measure_candidates
-                measured = measure(config, workload, group, missing, phase)
-            for part in measured:
-                part.about.update(commit=code["commit"] or "", dirty=bool(code["dirty"]))
-                yield part
+    with closing(KINDS[config.kind].measure(config, points, pending, directory / WORK_FOLDER, phase)) as measured:
+        for part in measured:
+            part.about.update(commit=code["commit"] or "", dirty=bool(code["dirty"]))
+            yield part
 
 
 def _finish(
     path: Path, config: ExperimentConfig, directory: Path, parts: list[Part], machine: dict[str, Any], n_measured: int
 ) -> RunResult:
     """Write everything that is derived from the parts."""
-    entry = describe(config.data.name)
-    synthetic = entry["access"] == "synthetic"
-    data_name = f"{config.data.name} (synthetic)" if synthetic else config.data.name
-    results, points = results_table(config, parts, data_name), points_table(config, parts, data_name)
+    import pandas as pd
+
+    kind = KINDS[config.kind]
+    results = pd.DataFrame([row for part in parts for row in kind.result_rows(config, part)])
+    points = pd.DataFrame([kind.point_row(config, part) for part in parts])
     about = {
         "config_file": path.name,
         "stem": path.stem,
-        "synthetic": synthetic,
-        "data_title": entry["title"],
-        "data_origin": entry["origin"],
+        **kind.about(config),
         **config.model_dump(mode="json"),
     }
     machine = {
         **machine,
         "commits": sorted({part.about["commit"] for part in parts}),
         "any_dirty": any(part.about["dirty"] for part in parts),
-        "seeds": {"data": config.data.seed, "index": sorted({part.point.index.seed for part in parts}), "bootstrap": 0},
-        "cache": _cache_state(config),
+        **kind.conditions(config, parts),
         "peak_memory_bytes": peak_memory_bytes() if n_measured else None,
     }
     if not n_measured and (directory / "provenance.json").is_file():
@@ -174,14 +150,6 @@ def _finish(
     return RunResult(
         directory, results, points, result_text(about, results, points), n_measured, len(parts) - n_measured
     )
-
-
-def _cache_state(config: ExperimentConfig) -> str:
-    if config.kind != "search":
-        return "nothing is read from disk"
-    if config.measure.cache == "cold":
-        return "cold: the store's file is dropped from the page cache (madvise, posix_fadvise) before every query"
-    return "warm: all that the queries read had been read before the first timed one"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Figures of a run. Figure objects on the Agg canvas; nothing touches pyplot's global state."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,22 +32,60 @@ _COLOURS = (
 
 
 def line_figure(
-    lines: list[Curve], *, x: str, y: str, title: str, log_x: bool = False, log_y: bool = False
+    lines: list[Curve],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    published: Sequence[Curve] = (),
 ) -> "Figure":
-    """Lines with bands. x, y: column names, put in words."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+    """Lines with bands. x, y: column names, put in words. published: curves of the paper, dashed, in our colours."""
     figure, axes = _new_figure(title)
     for i, line in enumerate(lines):
         colour = _COLOURS[i % len(_COLOURS)]
         axes.plot(line.x, line.y, marker=_MARKERS[i % len(_MARKERS)], markersize=4, color=colour, label=line.label)
         high = np.where(np.isfinite(line.high), line.high, line.y.max() * 10 if log_y else line.y.max())
         axes.fill_between(line.x, line.low, high, color=colour, alpha=0.15, linewidth=0)
+    _draw_published(axes, lines, published)
     # A logarithm of nothing, or of 0, has no place on the axis.
     if log_x and all((line.x > 0).all() for line in lines) and lines:
         axes.set_xscale("log")
     if log_y and all((line.y > 0).all() for line in lines) and lines:
         axes.set_yscale("log")
+    _mark_axes(axes)
+    axes.set_xlabel(axis_label(x))
+    axes.set_ylabel(axis_label(y))
+    axes.grid(True, which="major", alpha=0.3)
+    if published or any(line.label for line in lines):
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _draw_published(axes: Any, lines: list[Curve], published: Sequence[Curve]) -> None:
+    """A published curve has the colour of ours of the same label; others follow in the order of the colours."""
+    labels = [line.label for line in lines]
+    labels += [curve.label for curve in published if curve.label not in labels]
+    for curve in published:
+        i = labels.index(curve.label)
+        axes.plot(
+            curve.x,
+            curve.y,
+            linestyle="--",
+            linewidth=1,
+            marker=_MARKERS[i % len(_MARKERS)],
+            markerfacecolor="none",
+            markersize=4,
+            color=_COLOURS[i % len(_COLOURS)],
+            label=f"{curve.label}, published".removeprefix(", "),
+        )
+
+
+def _mark_axes(axes: Any) -> None:
+    """Plain numbers on logarithmic axes."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     plain = FuncFormatter(lambda value, _: f"{value:g}" if abs(value) < 1e5 else f"{value:.0e}")
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
@@ -55,11 +94,28 @@ def line_figure(
             axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
             axis.set_major_formatter(plain)
             axis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(axis_label(x))
+
+
+def bar_figure(frame: "pd.DataFrame", *, y: str, title: str, paper_values: Mapping[str, float]) -> "Figure":
+    """One bar per series with its interval, where `y` has one; the published value is a diamond."""
+    figure, axes = _new_figure(title)
+    frame = over_seeds(frame)
+    place = np.arange(len(frame))
+    names = (y, f"{y}_low", f"{y}_high") if f"{y}_low" in frame else (y, y, y)
+    values, low, high = (frame[name].to_numpy(dtype=np.float64) for name in names)
+    errors = np.maximum([values - low, high - values], 0)  # a bootstrap interval may lie beside the mean
+    axes.bar(place, values, 0.7, yerr=errors, color=_COLOURS[5], error_kw={"linewidth": 1}, label="ours")
+    labels = frame["series"].tolist()
+    if known := [(i, paper_values[label]) for i, label in enumerate(labels) if label in paper_values]:
+        places, published = zip(*known, strict=True)
+        axes.plot(places, published, "D", color=_COLOURS[1], markersize=4, label="published")
+    shown = [*low, *paper_values.values()]
+    axes.set_ylim(bottom=max(0.0, min(shown) - 0.1 * max(max(shown) - min(shown), 1)))
+    crowded = max((len(label) for label in labels), default=0) > 4
+    axes.set_xticks(place, labels, fontsize=8, rotation=90 if crowded else 0)
     axes.set_ylabel(axis_label(y))
-    axes.grid(True, which="major", alpha=0.3)
-    if any(line.label for line in lines):
-        axes.legend(fontsize=8)
+    axes.grid(True, axis="y", alpha=0.3)
+    axes.legend(fontsize=8)
     return figure
 
 

@@ -11,7 +11,7 @@ from metricsearch.report.labels import short_label
 if TYPE_CHECKING:
     import pandas as pd
 
-PARAMETERS = (
+PPP_PARAMETERS = (
     "n",
     "codec",
     "n_spaces",
@@ -25,6 +25,45 @@ PARAMETERS = (
     "pivot_choice",
     "seed",
 )
+RETRIEVAL_PARAMETERS = (
+    "n_images",
+    "feature",
+    "max_side",
+    "n_features",
+    "contrast_threshold",
+    "grid_step",
+    "grid_patch",
+    "branching",
+    "depth",
+    "cycles",
+    "start",
+    "train_on",
+    "n_training_images",
+    "n_descriptors",
+    "norm",
+    "levels",
+    "entropy_query",
+    "entropy_database",
+    "frequency",
+    "relative_to",
+    "exact_frequency",
+    "stop_most",
+    "stop_least",
+    "max_list_length",
+    "burstiness",
+    "drop_unseen",
+    "hamming_threshold",
+    "weights",
+    "verified_top",
+    "model",
+    "method",
+    "ratio",
+    "mutual",
+    "max_error",
+    "min_inliers",
+    "seed",
+)
+PARAMETERS = tuple(dict.fromkeys((*PPP_PARAMETERS, *RETRIEVAL_PARAMETERS)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +98,7 @@ def over_seeds(frame: "pd.DataFrame") -> "pd.DataFrame":
     if frame["seed"].nunique() < 2:
         return frame
     names = [name for name in column_names(frame) if name != "seed"]
-    keys = [name for name in names if name in (*PARAMETERS, "data", "series", "n_candidates")]
+    keys = [name for name in names if name in (*PARAMETERS, "data", "series", "n_candidates", "rank_percent")]
     how: dict[str, Any] = {}
     for name in names:
         if name in keys:

@@ -26,8 +26,36 @@ _WORDS = {
     "inserted_bytes": "before consolidation (bytes per object)",
     "index_bytes": "index without pivots (bytes per object)",
     "pivots_bytes": "pivots (bytes per object)",
+    "n_images": "images in the database",
+    "n_leaves": "leaves",
+    "n_words": "leaves of a full tree",
+    "branching": "branch factor k",
+    "depth": "levels L",
+    "cycles": "cycles of k-means",
+    "n_training_images": "training images",
+    "n_training_descriptors": "training descriptors",
+    "perfect_retrieval": "perfect retrieval (%)",
+    "perfect_retrieval_worst": "perfect retrieval, ties at their worst (%)",
+    "ns_score": "N-S score (0 to 4)",
+    "map": "mean average precision (%)",
+    "rank_percent": "rank within % of the database",
+    "found_within": "pairs found (%)",
+    "n_entries": "list entries per query",
+    "quantise_ms": "quantising (ms)",
+    "score_ms": "scoring (ms)",
+    "verify_ms": "verifying (ms)",
+    "index_bytes_per_image": "index (bytes per image)",
 }
-SHORT = {"n_spaces": "λ", "n_pivots": "k", "prefix_length": "l", "max_level": "l used", "percentile": "p", "decay": "c"}
+SHORT = {
+    "n_spaces": "λ",
+    "n_pivots": "k",
+    "prefix_length": "l",
+    "max_level": "l used",
+    "percentile": "p",
+    "decay": "c",
+    "branching": "k",
+    "depth": "L",
+}
 
 
 def axis_label(column: str) -> str:
@@ -36,6 +64,10 @@ def axis_label(column: str) -> str:
         return _WORDS[column]
     if match := re.fullmatch(r"recall_at_(\d+)", column):
         return f"recall of {match[1]}-NN"
+    if match := re.fullmatch(r"top_(\d+)", column):
+        return f"found in the first {match[1]} (%)" if match[1] != "1" else "top-1 (%)"
+    if match := re.fullmatch(r"relevant_in_(\d+)", column):
+        return f"right images among the first {match[1]} (%)"
     if match := re.fullmatch(r"candidates_for_([\d.]+)_at_(\d+)(_distance_share|_n_ids_ranked)?", column):
         what = {
             None: "candidates R",

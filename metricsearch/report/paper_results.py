@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from metricsearch.errors import CorruptedError, InvalidInputError, MissingDataError
 from metricsearch.files import written_atomically
+from metricsearch.report.cells import markdown_table
 from metricsearch.report.markdown import band_line, data_line, provenance_line, write_figures
-from metricsearch.report.tables import markdown_table, result_tables
+from metricsearch.report.tables import result_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +21,15 @@ _HEAD = """# Results beside those of the papers
 
 Written by `metricsearch report` from recorded runs; do not edit. Published values carry the tag of their source:
 [SIGIR] = Novak, Batko, Zezula, SIGIR 2015 (demo); [TLDKS-abs] = Novak, Zezula, TLDKS XXIV, 2016, abstract;
-[DEMO], [SLIDES] = the authors' demo page and slides of December 2014. Where no value could be read, this page says so.
-Recall counts ties by distance. Queries are not among the objects. Numbers of synthetic data say so in every row;
-such data were made by no neural network, and real descriptors are named by the network that made them."""
+[DEMO], [SLIDES] = the authors' demo page and slides of December 2014; [NS06] = Nistér, Stewénius, Scalable Recognition
+with a Vocabulary Tree, CVPR 2006. Where no value could be read, this page says so.
+PPP-Codes: recall counts ties by distance, queries are not among the objects. Vocabulary trees: a query that is an image
+of the database is left out of its own ranking, and images of equal score stand by their number. Numbers of synthetic
+data say so in every row; synthetic descriptors were made by no neural network, and real ones are named by the network
+that made them; synthetic views are made from real photos, synthetic bags of words from no photo at all."""
+
+
+_ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 
 
 def write_paper_results(run_dirs: Iterable[str | Path], target: str | Path, figures_dir: str | Path) -> Path:
@@ -29,8 +37,9 @@ def write_paper_results(run_dirs: Iterable[str | Path], target: str | Path, figu
 
     Figures are copied to `figures_dir` (experiments/figures) as <experiment>-<figure>.png. For each run: the published
     value (key `paper` of the experiment file), ours, the experiment file, commit, machine, and why they differ (key
-    `difference`). Raises MissingDataError (no finished run), CorruptedError, InvalidInputError (no runs at all, two
-    runs of one experiment).
+    `difference`). The page is written anew from these runs alone, so an existing one may hold no experiment that is
+    not among them. Raises MissingDataError (no finished run), CorruptedError, InvalidInputError (no runs at all, two
+    runs of one experiment, an experiment of the existing page without a run).
     """
     runs = [_read_run(Path(directory)) for directory in run_dirs]
     if not runs:
@@ -39,6 +48,7 @@ def write_paper_results(run_dirs: Iterable[str | Path], target: str | Path, figu
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
         raise InvalidInputError(f"runs: {', '.join(twice)}: more than one run of the same experiment; give one of them")
     target, figures_dir = Path(target), Path(figures_dir)
+    _check_nothing_is_lost(target, stems)
     figures_dir.mkdir(parents=True, exist_ok=True)
     blocks = [_HEAD, _contents(runs)]
     for about, results, points, machine, directory in runs:
@@ -46,6 +56,15 @@ def write_paper_results(run_dirs: Iterable[str | Path], target: str | Path, figu
     with written_atomically(target) as temporary:
         temporary.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     return target
+
+
+def _check_nothing_is_lost(target: Path, stems: list[str]) -> None:
+    present = _ANCHOR.findall(target.read_text(encoding="utf-8")) if target.is_file() else []
+    if lost := [stem for stem in present if stem not in stems]:
+        raise InvalidInputError(
+            f"{target}: no run is given for {', '.join(lost)}, which the page has now; "
+            "give all runs, or delete the page first"
+        )
 
 
 _Run = tuple[dict[str, Any], "pd.DataFrame", "pd.DataFrame", dict[str, Any], Path]
@@ -96,15 +115,16 @@ def _section(
         data_line(about),
     ]
     for caption, table in result_tables(about, results, points):
-        blocks += [f"**Ours. {caption}**", markdown_table(table)]
-    figures = [path for path in write_figures(directory, about, results, points) if path.suffix == ".png"]
-    for path in figures:
+        blocks += [f"**Ours. {caption}**", *([markdown_table(table)] if table else [])]
+    figures, left_out = write_figures(directory, about, results, points)
+    for path in (path for path in figures if path.suffix == ".png"):
         copy = figures_dir / f"{about['stem']}-{path.stem.removeprefix('figure-')}.png"
         shutil.copyfile(path, copy)
         link = Path(os.path.relpath(copy, target.parent)).as_posix()
         blocks.append(f"![{about['title']}]({link})")
+    blocks += left_out
     if about["kind"] != "memory":
-        blocks.append(band_line(points))
+        blocks.append(band_line(about, points))
     if about["difference"]:
         blocks.append(f"Why they differ: {about['difference']}")
     blocks.append(f"Experiment: `experiments/{about['config_file']}`. {provenance_line(machine)}")

@@ -1,6 +1,5 @@
 """One open LMDB environment with the three databases of a store."""
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import lmdb
 
-from metricsearch.errors import CorruptedError, StorageError
+from metricsearch.errors import CorruptedError
 from metricsearch.store.lmdb_file import lmdb_errors
 
 MAP_SIZE = 1 << 40  # address space, not disk
@@ -71,39 +70,3 @@ def open_environment(path: Path, *, readonly: bool, create: bool = False, map_si
                 raise CorruptedError(f"{path}: not an object store: an LMDB file of another program") from None
             raise
     return Environment(path, env, segments, directory, meta, os.getpid())
-
-
-class WriterLock:
-    """Lets one process at a time change a store: an LMDB lock lasts for one transaction, an add takes many."""
-
-    _descriptor = -1
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise StorageError(
-                f"{path}: cannot be opened for writing ({error.strerror}); open it with readonly=True"
-            ) from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.forget()
-            raise StorageError(
-                f"{path}: it is open for writing already, here or in another process; close it, or use readonly=True"
-            ) from None
-
-    def __del__(self) -> None:
-        self.forget()
-
-    def release(self) -> None:
-        """Give the lock up, also on behalf of children that were forked with it."""
-        if self._descriptor >= 0:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self.forget()
-
-    def forget(self) -> None:
-        """Close the descriptor; where it was inherited by a fork, the parent keeps the lock."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)

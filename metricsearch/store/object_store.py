@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from metricsearch.errors import ExistsError, InvalidInputError, StorageError
 from metricsearch.files import sync
+from metricsearch.locks import WriterLock
 from metricsearch.spaces import Batch, ObjectKind, kind_by_name
 from metricsearch.store.check import content_problems
 from metricsearch.store.codec import Codec
 from metricsearch.store.codecs import get_codec
-from metricsearch.store.environment import MAP_SIZE, Environment, WriterLock, open_environment
+from metricsearch.store.environment import MAP_SIZE, Environment, open_environment
 from metricsearch.store.lmdb_file import lmdb_errors, read_header, seal_path, verify_file, write_seal
 from metricsearch.store.segments import HEADER_KEY, SEGMENT_BYTES, StoreHeader, parse_header
 from metricsearch.store.snapshot import SegmentMap, Snapshot

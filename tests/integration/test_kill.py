@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from metricsearch import Collection, PPPCodes
+from metricsearch.features import LocalFeatureOptions, LocalFeatures, PhotoFeatures, write_feature_file
+from metricsearch.vocabtree import VocabularyTree
 
 ROUNDS = int(os.environ.get("METRICSEARCH_KILL_ROUNDS", "6"))
 D, N = 16, 1500
@@ -23,6 +25,7 @@ SERVER = """
 import itertools, os, signal, sys
 import numpy as np
 from metricsearch import Collection, PPPCodes
+from metricsearch.vocabtree import VocabularyTree
 
 def vectors(ids):
     return ((ids[:, None] * np.arange(1, 17)) % 97 * (ids[:, None] % np.arange(2, 18) > 0)).astype(np.float32)
@@ -58,10 +61,52 @@ def close(collection, say, start):
         collection.close()
         collection = Collection.open(collection.path, n_threads=1)
 
+def words(image_id):
+    return np.random.default_rng(image_id).integers(0, 1000, 40).astype(np.uint32)
+
+def tree_add(tree, say, start):
+    for i in itertools.count(start):
+        say(f"add {i} {i + 1}")
+        tree.add_words([i], [words(i)], [f"{i}.jpg"])
+        say("done")
+
+def tree_add_many(tree, say, start):
+    for low in itertools.count(start, 60):
+        say(f"add {low} {low + 60}")
+        numbers = range(low, low + 60)
+        tree.add_words(numbers, [words(i) for i in numbers], [f"{i}.jpg" for i in numbers])
+        say("done")
+
+def tree_remove(tree, say, start):
+    rng = np.random.default_rng(start)
+    left = tree.image_ids()
+    while len(left) > 60:
+        gone = rng.choice(left, 8, replace=False)
+        left = np.setdiff1d(left, gone)
+        say("remove " + " ".join(map(str, gone)))
+        tree.remove(gone)
+        say("done")
+
+def tree_reweight(tree, say, start):
+    for change in itertools.cycle((tree.freeze_weights, tree.reweight)):
+        say("reweight")
+        change()
+        say("done")
+
+def tree_compact(tree, say, start):
+    for i in itertools.count(start):
+        say(f"add {i} {i + 1}")
+        tree.add_words([i], [words(i)], [f"{i}.jpg"])
+        say("done")
+        say("compact")
+        tree.compact()
+        say("done")
+
 def child(change, path, log, start):
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with Collection.open(path, n_threads=1) as collection:
-        globals()[change](collection, lambda text: os.write(file, (text + "\\n").encode()), start)
+    kind = VocabularyTree if change.startswith("tree_") else Collection
+    with kind.open(path, n_threads=1) as opened:
+        globals()[change](opened, lambda text: os.write(file, (text + "\\n").encode()), start)
         signal.pause()
 
 for line in sys.stdin:
@@ -181,3 +226,106 @@ def test_nothing_is_lost_and_nothing_is_there_by_half(tmp_path, server, change, 
         possible = [state] if n_done == len(begun) else [state, apply(state, begun[-1])]
         state = check(path, possible, built=change == "build")
     assert n_inside or change == "close" or ROUNDS < 6, "no kill hit a change: make the changes longer"
+
+
+# ---------------------------------------------------------------------- vocabulary trees
+
+
+def words(image_id):
+    """The words that belong to an image ID."""
+    return np.random.default_rng(image_id).integers(0, 1000, 40).astype(np.uint32)
+
+
+def check_tree(path, states):
+    """The tree is in one of `states`, sound, and can be searched and changed; returns its state."""
+    with VocabularyTree.open(path, readonly=True, n_threads=1) as tree:
+        assert tree.verify() == []
+        ids = tree.image_ids().tolist()
+    with VocabularyTree.open(path, n_threads=1) as tree:
+        state = set(ids)
+        assert len(state) == len(ids) == len(tree)
+        assert state in states
+        assert tree.names(ids) == [f"{i}.jpg" for i in ids]
+        for i in ids:
+            assert np.array_equal(tree.words_of(i), np.sort(words(i)))
+        for i in ids[:: max(1, len(ids) // 4)]:
+            assert tree.search_words(words(i), 1).ids.tolist() == [i]
+        content = {entry.relative_to(path).parts[0] for entry in path.rglob("*.npy")}
+        assert content <= {"segments", "removed", "weights"}
+        n_removed = len(list((path / "removed").glob("*"))) if (path / "removed").exists() else 0
+        n_segments = len(list((path / "segments").iterdir()))
+        assert n_removed <= n_segments == tree.info()["n_segments"]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "longest"),
+    [
+        ("tree_add", 0.1),
+        ("tree_add_many", 0.1),
+        ("tree_remove", 0.05),
+        ("tree_reweight", 0.05),
+        ("tree_compact", 0.1),
+    ],
+)
+def test_a_vocabulary_tree_loses_nothing_and_holds_nothing_by_half(tmp_path, server, change, longest):
+    path = tmp_path / "t.vt"
+    rng = np.random.default_rng()
+    with VocabularyTree(10, 3, n_threads=1) as tree:
+        tree.add_words(range(200), [words(i) for i in range(200)], [f"{i}.jpg" for i in range(200)])
+        tree.save(path)
+    state, n_inside = set(range(200)), 0
+    for number in range(ROUNDS):
+        if change == "tree_remove" and len(state) < 140:
+            with VocabularyTree.open(path, n_threads=1) as tree:
+                fresh = range(max(state) + 1, max(state) + 201)
+                tree.add_words(fresh, [words(i) for i in fresh], [f"{i}.jpg" for i in fresh])
+            state |= set(fresh)
+        delay = float(rng.uniform(0, longest))
+        lines = kill_during(server, change, path, tmp_path / f"log-{number}", max(state) + 1, delay)
+        begun = [line for line in lines if line != "done"]
+        n_done = lines.count("done")
+        assert n_done in (len(begun), len(begun) - 1)
+        for line in begun[:n_done]:
+            state = apply(state, line)
+        n_inside += n_done < len(begun)
+        possible = [state] if n_done == len(begun) else [state, apply(state, begun[-1])]
+        state = check_tree(path, possible)
+    assert n_inside or ROUNDS < 6, "no kill hit a change: make the changes longer"
+
+
+def test_a_training_that_is_killed_again_and_again_ends_with_the_same_tree(tmp_path):
+    rng = np.random.default_rng(0)
+    n = 30_000
+    features = LocalFeatures(np.zeros((n, 4), np.float32), rng.integers(0, 256, (n, 128)).astype(np.uint8), 9, 9)
+    write_feature_file(tmp_path / "f.h5", [PhotoFeatures("p.jpg", "0" * 64, features)], LocalFeatureOptions(), "none")
+    options = ["--branching", "8", "--depth", "4", "--hamming"]
+
+    def command(name):
+        return [sys.executable, "-m", "metricsearch", "vocab", "train", tmp_path / "f.h5", tmp_path / name, *options]
+
+    subprocess.run(command("straight.vt"), check=True, capture_output=True)
+    n_killed = 0
+    for _ in range(max(2, ROUNDS // 3)):
+        with subprocess.Popen(command("killed.vt"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+            checkpoint, deadline = tmp_path / "killed.vt" / "checkpoint", time.monotonic() + 60
+            while not checkpoint.exists() and run.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+            time.sleep(float(np.random.default_rng().uniform(0, 1)))
+            n_killed += run.poll() is None
+            run.kill()
+        with VocabularyTree.open(tmp_path / "killed.vt", readonly=True) as tree:
+            assert tree.verify() == []
+            if tree.info()["trained"]:
+                break
+    else:
+        subprocess.run(command("killed.vt"), check=True, capture_output=True)
+    assert n_killed
+    with (
+        VocabularyTree.open(tmp_path / "straight.vt", readonly=True) as straight,
+        VocabularyTree.open(tmp_path / "killed.vt", readonly=True) as killed,
+    ):
+        ref, comp = straight.vocabulary.to_arrays(), killed.vocabulary.to_arrays()
+        assert all(np.array_equal(ref[name], comp[name]) for name in ref)
+        assert killed.verify() == []
+    assert not (tmp_path / "killed.vt" / "checkpoint").exists()

@@ -16,11 +16,11 @@ MAX_MODULE_LINES, MAX_FUNCTION_LINES = 400, 60
 # A part may import from parts of lower rows only, and from itself; parts of one row do not know each other.
 LAYERS = [
     ["errors"],
-    ["files", "validation", "accelerate"],
-    ["progress", "threads"],
+    ["files", "locks", "validation", "accelerate"],
+    ["manifests", "array_folders", "progress", "threads"],
     ["spaces"],
-    ["partition", "store", "datasets", "report"],
-    ["ppp", "evaluation"],
+    ["partition", "store", "datasets", "report", "vocabulary", "features", "verification"],
+    ["ppp", "evaluation", "vocabtree"],
     ["collection"],
     ["experiment"],
     ["cli"],

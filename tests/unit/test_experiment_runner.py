@@ -10,8 +10,9 @@ import pytest
 
 from metricsearch.errors import ConfigError, StorageError
 from metricsearch.evaluation import NEVER
-from metricsearch.experiment import measuring, run_experiment, runner
-from metricsearch.experiment.columns import MEMORY_PARTS, memory_part_column
+from metricsearch.experiment import run_experiment, runner
+from metricsearch.experiment.ppp import measuring
+from metricsearch.experiment.ppp.columns import MEMORY_PARTS, memory_part_column
 
 CANDIDATES = """
 title = "tiny"

@@ -8,8 +8,11 @@ import pytest
 from metricsearch.errors import InvalidInputError, MissingDataError
 from metricsearch.experiment import run_experiment
 from metricsearch.report import line_figure, save_figure, stacked_figure, write_paper_results
-from metricsearch.report.frames import curves, over_seeds
-from metricsearch.report.tables import markdown_table, recall_table
+from metricsearch.report.cells import cell, markdown_table
+from metricsearch.report.figures import bar_figure
+from metricsearch.report.frames import Curve, curves, over_seeds
+from metricsearch.report.markdown import write_figures
+from metricsearch.report.tables import recall_table, result_tables
 
 CONFIG = """
 title = "Tiny recall"
@@ -113,6 +116,71 @@ def test_bars_stand_on_each_other():
     first, second = figure.axes[0].containers
     np.testing.assert_allclose([bar.get_y() for bar in second], [bar.get_height() for bar in first])
     assert [bar.get_height() for bar in second] == [0.1] * 4
+
+
+def test_published_curves_are_dashed_in_the_colour_of_ours():
+    ours = curves(frame(), "n_candidates", "recall_at_1", [])
+    x = np.array([10.0, 100.0])
+    published = [Curve("λ = 4", x, x / 100, x / 100, x / 100), Curve("other", x, x / 50, x / 50, x / 50)]
+    figure = line_figure(ours, x="n_candidates", y="recall_at_1", title="t", published=published)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert list(lines) == ["λ = 1", "λ = 4", "λ = 4, published", "other, published"]
+    assert lines["λ = 4, published"].get_color() == lines["λ = 4"].get_color()
+    assert lines["λ = 4, published"].get_linestyle() == "--"
+    assert len({line.get_color() for line in lines.values()}) == 3
+    assert lines["other, published"].get_ydata().tolist() == [0.2, 2.0]
+
+
+def test_bars_have_intervals_and_published_values():
+    table = frame().query("n_candidates == 10").assign(series=["A", "B"])
+    figure = bar_figure(table, y="recall_at_1", title="t", paper_values={"B": 0.3})
+    bars, marks = figure.axes[0].patches, figure.axes[0].lines[-1]
+    np.testing.assert_allclose([bar.get_height() for bar in bars], [0.01, 0.04])
+    assert (marks.get_xdata().tolist(), marks.get_ydata().tolist()) == ([1], [0.3])
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["A", "B"]
+    assert bar_figure(table, y="distance_share", title="t", paper_values={})  # no interval, nothing published
+
+
+def layout_of(y, **others):
+    layout = {"x": "n_candidates", "y": y, "series": [], "style": "lines", "log_x": False, "log_y": False}
+    return {"kind": "candidates", "title": "t", "synthetic": False, "report": {**layout, "title": None, **others}}
+
+
+def test_a_figure_that_cannot_be_drawn_is_named(tmp_path):
+    table = frame()
+    table.loc[0, "recall_at_1"] = np.inf
+    paths, left_out = write_figures(tmp_path, layout_of(["recall_at_1", "recall_at_9"]), table, table)
+    assert [path.name for path in paths] == ["figure-recall_at_1.png", "figure-recall_at_1.pdf"]
+    assert left_out == [
+        "Not drawn, because not reached: 1 of 4 values of recall of 1-NN.",
+        "No figure of recall of 9-NN: no point reached it.",
+    ]
+
+
+def test_a_table_that_is_too_long_is_named_with_its_length():
+    table = pd.concat([frame().assign(n=n) for n in range(21)], ignore_index=True)
+    (caption, rows), *others = result_tables({"kind": "candidates"}, table, table)
+    assert not others
+    assert rows == []
+    assert caption.endswith("84 rows, too many to show here; see the CSV files of the run")
+    short = result_tables({"kind": "candidates"}, table[:80], table[:80])
+    assert len(short[0][1]) == 81
+
+
+def test_values_that_are_not_there_are_a_dash():
+    assert [cell(value) for value in (None, np.nan, 0.25, 1234, True, "x")] == ["–", "–", "0.25", "1,234", "True", "x"]
+
+
+def test_a_page_is_not_written_over_experiments_that_no_run_is_given_for(run, tmp_path):
+    one, two = run("one"), run("two")
+    target, figures = tmp_path / "paper_results.md", tmp_path / "figures"
+    write_paper_results([one, two], target, figures)
+    before = target.read_bytes()
+    with pytest.raises(InvalidInputError, match="no run is given for one, which the page has now; give all runs"):
+        write_paper_results([two], target, figures)
+    assert target.read_bytes() == before
+    write_paper_results([two, one, run("three")], target, figures)
+    assert "three" in target.read_text()
 
 
 def test_markdown_cells_cannot_break_the_table():

@@ -5,18 +5,13 @@ from typing import TYPE_CHECKING
 from metricsearch.report import frames
 
 if TYPE_CHECKING:
-    from metricsearch.experiment.config import ExperimentConfig
+    from metricsearch.experiment.ppp.config import PPPExperiment
 
-PARAMETERS = ("series", *frames.PARAMETERS)
+PARAMETERS = ("series", *frames.PPP_PARAMETERS)
 TIMES = ("rank_ms", "read_ms", "refine_ms", "total_ms")
 COUNTS = ("n_ids_ranked", "n_objects_read", "n_bytes_read", "n_pivot_distances", "n_distances")
 MEMORY_PARTS = ("nodes", "suffixes", "new-suffix flags", "ordinals", "ids", "sample", "inserted", "removed")
 MEMORY = ("flat_bytes", "flat_31_bit_ids_bytes", "inserted_bytes", "index_bytes", "pivots_bytes")
-
-
-def parameter_columns() -> tuple[str, ...]:
-    """Columns that say which point a row belongs to."""
-    return PARAMETERS
 
 
 def recall_column(k: int) -> str:
@@ -29,7 +24,7 @@ def needed_column(target: float, k: int) -> str:
     return f"candidates_for_{target * 100:g}_at_{k}"
 
 
-def known_columns(config: "ExperimentConfig") -> list[str]:
+def known_columns(config: "PPPExperiment") -> list[str]:
     """Every column that a figure of this experiment may show."""
     names = list(PARAMETERS)
     if config.kind == "memory":

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from metricsearch.collection import Collection
 from metricsearch.evaluation import Neighbours, recall_of_answer
-from metricsearch.experiment.columns import COUNTS, TIMES, recall_column
-from metricsearch.experiment.config import ExperimentConfig, Point
-from metricsearch.experiment.measuring import Phase, candidate_sizes, new_index, ranked_arrays, ranking_options
-from metricsearch.experiment.page_cache import drop_from_page_cache, resident_share
-from metricsearch.experiment.parts import Part
-from metricsearch.experiment.workload import Workload
+from metricsearch.experiment.parts import Part, Phase
+from metricsearch.experiment.ppp.columns import COUNTS, TIMES, recall_column
+from metricsearch.experiment.ppp.config import PPPExperiment, PPPPoint
+from metricsearch.experiment.ppp.measuring import candidate_sizes, new_index, ranked_arrays, ranking_options
+from metricsearch.experiment.ppp.page_cache import drop_from_page_cache, resident_share
+from metricsearch.experiment.ppp.workload import Workload
 from metricsearch.ppp import RankingOptions
 
 OBJECTS_FILE = "objects.mdb"
@@ -36,7 +36,7 @@ class Stores:
     def __exit__(self, *_: object) -> None:
         self._drop()
 
-    def get(self, workload: Workload, point: Point, phase: Phase) -> Collection:
+    def get(self, workload: Workload, point: PPPPoint, phase: Phase) -> Collection:
         """A collection of all objects with the point's codec."""
         if self.collection is None or self._key != (point.n, point.codec):
             self._drop()
@@ -57,10 +57,10 @@ class Stores:
 
 
 def measure_search(
-    config: ExperimentConfig,
+    config: PPPExperiment,
     workload: Workload,
-    group: list[Point],
-    pending: list[Point],
+    group: list[PPPPoint],
+    pending: list[PPPPoint],
     phase: Phase,
     stores: Stores,
 ) -> Iterator[Part]:
@@ -102,7 +102,7 @@ def measure_search(
 
 
 def _timed(
-    config: ExperimentConfig,
+    config: PPPExperiment,
     collection: Collection,
     workload: Workload,
     neighbours: Neighbours,

@@ -1,6 +1,6 @@
 """The three kinds of measurement. Each takes the points that share an index and yields their parts one by one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from metricsearch.datasets import RowsSource
 from metricsearch.errors import ConfigError
 from metricsearch.evaluation import Neighbours, candidates_needed, hit_positions
-from metricsearch.experiment.columns import memory_part_column, needed_column
-from metricsearch.experiment.config import ExperimentConfig, IndexConfig, Point
-from metricsearch.experiment.parts import Part
-from metricsearch.experiment.workload import Workload
+from metricsearch.experiment.parts import Part, Phase
+from metricsearch.experiment.ppp.columns import memory_part_column, needed_column
+from metricsearch.experiment.ppp.config import IndexConfig, PPPExperiment, PPPPoint
+from metricsearch.experiment.ppp.workload import Workload
 from metricsearch.ppp import PPPCodes, RankingOptions, flat_code_bits
 from metricsearch.ppp.tree import pivot_bits
 from metricsearch.threads import available_cores, thread_map
-
-Phase = Callable[[str], None]
 
 INSERTED_SHARE = 20  # kind "memory": one in so many objects is inserted after the build
 
@@ -36,7 +34,7 @@ class BuildKey:
     codec: str | None = None
 
 
-def build_key(config: ExperimentConfig, point: Point) -> BuildKey:
+def build_key(config: PPPExperiment, point: PPPPoint) -> BuildKey:
     """Points with the same key share one index.
 
     Candidates: one index with the most spaces and the longest prefix serves all others, which use its first spaces and
@@ -49,7 +47,7 @@ def build_key(config: ExperimentConfig, point: Point) -> BuildKey:
     return BuildKey(key.n, key.n_pivots, key.pivot_choice, key.seed, index.n_spaces, index.prefix_length, point.codec)
 
 
-def new_index(workload: Workload, points: list[Point]) -> PPPCodes:
+def new_index(workload: Workload, points: list[PPPPoint]) -> PPPCodes:
     """An unbuilt index that serves all `points`, which share their `build_key`."""
     first = points[0].index
     return PPPCodes(
@@ -74,7 +72,7 @@ def ranking_options(index: IndexConfig) -> RankingOptions:
     )
 
 
-def candidate_sizes(config: ExperimentConfig, n: int) -> list[int]:
+def candidate_sizes(config: PPPExperiment, n: int) -> list[int]:
     """The grid of R, ascending, none above n. Raises ConfigError if nothing is left."""
     measure = config.measure
     sizes = list(measure.n_candidates or ())
@@ -86,7 +84,7 @@ def candidate_sizes(config: ExperimentConfig, n: int) -> list[int]:
 
 
 def measure_candidates(
-    config: ExperimentConfig, workload: Workload, group: list[Point], pending: list[Point], phase: Phase
+    config: PPPExperiment, workload: Workload, group: list[PPPPoint], pending: list[PPPPoint], phase: Phase
 ) -> Iterator[Part]:
     """Recall of the candidate set for all R from one ranked list per query; nothing is read from disk.
 
@@ -111,7 +109,7 @@ def measure_candidates(
 
 
 def ranked_arrays(
-    config: ExperimentConfig,
+    config: PPPExperiment,
     index: PPPCodes,
     pivot_distances: list[NDArray[np.float64]],
     neighbours: Neighbours,
@@ -131,7 +129,7 @@ def ranked_arrays(
 
 
 def _cost_at_target(
-    config: ExperimentConfig,
+    config: PPPExperiment,
     index: PPPCodes,
     pivot_distances: list[NDArray[np.float64]],
     arrays: dict[str, NDArray[Any]],
@@ -155,7 +153,7 @@ def _cost_at_target(
 
 
 def measure_memory(
-    config: ExperimentConfig, workload: Workload, group: list[Point], pending: list[Point], phase: Phase
+    config: PPPExperiment, workload: Workload, group: list[PPPPoint], pending: list[PPPPoint], phase: Phase
 ) -> Iterator[Part]:
     """Bytes per object: equation (6), with the last objects inserted one table behind the trees, and consolidated."""
     n = len(workload.objects)
@@ -184,6 +182,6 @@ def measure_memory(
         yield Part(point, about)
 
 
-def _named(point: Point) -> str:
+def _named(point: PPPPoint) -> str:
     index = point.index
     return point.label or f"λ={index.n_spaces} k={index.n_pivots} l={index.max_level or index.prefix_length}"

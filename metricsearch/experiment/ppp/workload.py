@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from metricsearch.datasets import ArraySource, Dataset, ObjectSource, load_dataset
 from metricsearch.errors import InvalidInputError
 from metricsearch.evaluation import Neighbours, cached_neighbours
-from metricsearch.experiment.config import ExperimentConfig
+from metricsearch.experiment.ppp.config import PPPExperiment
 from metricsearch.spaces import Batch, Metric, get_metric
 
 IN_MEMORY_BYTES = 4 << 30  # vectors up to this size are loaded; beyond it every pass streams
@@ -31,7 +31,7 @@ class Workload:
         return self.queries
 
 
-def load_workload(config: ExperimentConfig, n: int | None) -> Workload:
+def load_workload(config: PPPExperiment, n: int | None) -> Workload:
     """Load the data set with `n` objects (None: all); queries are held out by data.seed and do not depend on `n`."""
     data = config.data
     n_queries = 0 if config.kind == "memory" else data.n_queries

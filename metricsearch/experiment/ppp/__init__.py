@@ -1,0 +1,1 @@
+"""Experiments with PPP-Codes: recall, cost and memory of the index (kinds "search", "candidates", "memory")."""

@@ -1,0 +1,198 @@
+"""Experiments with PPP-Codes (kinds "search", "candidates", "memory"): every key, its type and its range."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from metricsearch.datasets import describe
+from metricsearch.experiment.config import (
+    Count,
+    ExperimentConfig,
+    Many,
+    OneOrMany,
+    Point,
+    Replicates,
+    Seed,
+    SeriesConfig,
+    Share,
+    Table,
+    Text,
+    with_values,
+)
+from metricsearch.experiment.ppp import columns
+from metricsearch.partition import PIVOT_CHOICES
+from metricsearch.ppp import RANKINGS
+from metricsearch.ppp.index import MAX_PIVOTS, MAX_SPACES
+from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
+from metricsearch.spaces import kind_by_name
+from metricsearch.store.codecs import get_codec
+
+Spaces = Annotated[int, Field(ge=1, le=MAX_SPACES, description=f"a whole number in 1..{MAX_SPACES}")]
+Pivots = Annotated[int, Field(ge=1, le=MAX_PIVOTS, description=f"a whole number in 1..{MAX_PIVOTS}")]
+Length = Annotated[
+    int,
+    Field(ge=1, le=MAX_PREFIX_LENGTH, description=f"a whole number in 1..{MAX_PREFIX_LENGTH}, at most n_pivots"),
+]
+Decay = Annotated[float, Field(gt=0, le=1, description="a number in (0, 1]")]
+Fraction = Annotated[float, Field(ge=0, le=1, description="a number in [0, 1]")]
+RankMode = Literal["dense", "position"]
+Ranking = Annotated[str, Field(description=f"one of {', '.join(RANKINGS)}", pattern=f"^({'|'.join(RANKINGS)})$")]
+PivotChoice = Annotated[
+    str, Field(description=f"one of {', '.join(PIVOT_CHOICES)}", pattern=f"^({'|'.join(PIVOT_CHOICES)})$")
+]
+
+
+class DataConfig(Table):
+    """[data]: the data set and the queries, which are never among the objects."""
+
+    name: Text
+    n: Count | None = Field(default=None, description="a whole number >= 1")
+    n_queries: Count | None = Field(default=None, description="a whole number >= 1")
+    seed: Seed = 0
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        describe(name)
+        return name
+
+
+class IndexConfig(Table):
+    """[index]: parameters of `PPPCodes` and `RankingOptions` under their own names."""
+
+    n_spaces: Spaces = 4
+    n_pivots: Pivots = 256
+    prefix_length: Length = 8
+    ranking: Ranking = "wspd"
+    decay: Decay = 0.75
+    percentile: Fraction = 0.5
+    rank_mode: RankMode = Field(default="dense", description="one of dense, position")
+    max_level: Length | None = Field(default=None, description="a whole number in 1..prefix_length")
+    pivot_choice: PivotChoice = "random"
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.prefix_length > self.n_pivots:
+            raise ValueError(f"prefix_length: expected at most n_pivots = {self.n_pivots}, got {self.prefix_length}")
+        if self.max_level is not None and self.max_level > self.prefix_length:
+            raise ValueError(f"max_level: expected at most prefix_length = {self.prefix_length}, got {self.max_level}")
+        return self
+
+
+class StoreConfig(Table):
+    """[store]: how objects lie on disk (kind "search")."""
+
+    codec: Text
+
+
+class SweepConfig(Table):
+    """[sweep]: lists of values; all combinations are measured."""
+
+    n: Many[Count] | None = Field(default=None, description="a list of whole numbers >= 1")
+    codec: Many[Text] | None = Field(default=None, description="a list of names of codecs")
+    n_spaces: Many[Spaces] | None = Field(default=None, description=f"a list of whole numbers in 1..{MAX_SPACES}")
+    n_pivots: Many[Pivots] | None = Field(default=None, description=f"a list of whole numbers in 1..{MAX_PIVOTS}")
+    prefix_length: Many[Length] | None = Field(
+        default=None, description=f"a list of whole numbers in 1..{MAX_PREFIX_LENGTH}"
+    )
+    ranking: Many[Ranking] | None = Field(default=None, description="a list of names of rankings")
+    decay: Many[Decay] | None = Field(default=None, description="a list of numbers in (0, 1]")
+    percentile: Many[Fraction] | None = Field(default=None, description="a list of numbers in [0, 1]")
+    rank_mode: Many[RankMode] | None = Field(default=None, description="a list of dense, position")
+    max_level: Many[Length] | None = Field(default=None, description="a list of whole numbers in 1..prefix_length")
+    pivot_choice: Many[PivotChoice] | None = Field(default=None, description="a list of names of pivot choices")
+    seed: Many[Seed] | None = Field(default=None, description="a list of whole numbers >= 0 (of the index)")
+
+
+class PPPSeries(SeriesConfig):
+    """[[series]]: a named line of the figure, by the values in which it differs from [data], [index] and [store]."""
+
+    n: Count | None = None
+    codec: Text | None = None
+    n_spaces: Spaces | None = None
+    n_pivots: Pivots | None = None
+    prefix_length: Length | None = None
+    ranking: Ranking | None = None
+    decay: Decay | None = None
+    percentile: Fraction | None = None
+    rank_mode: RankMode | None = Field(default=None, description="one of dense, position")
+    max_level: Length | None = None
+    pivot_choice: PivotChoice | None = None
+    seed: Seed | None = None
+
+
+class MeasureConfig(Table):
+    """[measure]: neighbours asked for, sizes of the candidate set, targets."""
+
+    k: OneOrMany[Count] = (1, 10, 50)
+    n_candidates: OneOrMany[Count] | None = Field(default=None, description="a list of whole numbers >= 1")
+    n_candidates_share: OneOrMany[Share] | None = Field(default=None, description="a list of shares of n in (0, 1]")
+    target_recall: OneOrMany[Share] = ()
+    cost_at_target: bool = Field(default=False, description="true or false")
+    cache: Literal["warm", "cold"] = Field(default="warm", description="one of warm, cold")
+    n_bootstrap: Replicates = 1000
+
+    @field_validator("k", "n_candidates", "n_candidates_share", "target_recall")
+    @classmethod
+    def _ascending(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return None if values is None else tuple(sorted(set(values)))
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        if self.n_candidates is not None and self.n_candidates_share is not None:
+            raise ValueError("give either n_candidates or n_candidates_share, not both")
+        return self
+
+
+class PPPPoint(Point):
+    """One combination of the sweep."""
+
+    n: int | None
+    codec: str | None
+    index: IndexConfig
+
+    def columns(self) -> dict[str, Any]:
+        """Parameters of the data, the store and the index."""
+        return {"n": self.n, "codec": self.codec, **self.index.model_dump()}
+
+
+class PPPExperiment(ExperimentConfig):
+    """An experiment file of kind "search", "candidates" or "memory"."""
+
+    kind: Literal["search", "candidates", "memory"] = Field(description="one of search, candidates, memory")
+    data: DataConfig
+    index: IndexConfig = IndexConfig()
+    store: StoreConfig | None = None
+    sweep: SweepConfig = SweepConfig()
+    series: Annotated[tuple[PPPSeries, ...], Field(strict=False, description="a list of tables [[series]]")] = ()
+    measure: MeasureConfig = MeasureConfig()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        measure = self.measure
+        if self.kind != "memory" and self.data.n_queries is None:
+            raise ValueError(f'data.n_queries: missing; kind "{self.kind}" needs queries')
+        if self.kind != "memory" and measure.n_candidates is None and measure.n_candidates_share is None:
+            raise ValueError(f'measure.n_candidates (or n_candidates_share): missing; kind "{self.kind}" needs it')
+        codecs = {point.codec for point in self.points()}
+        if self.kind == "search" and None in codecs:
+            raise ValueError('store.codec: missing; kind "search" needs it')
+        kind = kind_by_name(describe(self.data.name)["kind"])
+        for codec in codecs - {None}:
+            get_codec(str(codec), kind)
+        return self
+
+    def point(self, label: str, values: dict[str, Any]) -> PPPPoint:
+        """See `ExperimentConfig.point`."""
+        n = values.pop("n", self.data.n)
+        codec = values.pop("codec", self.store.codec if self.store else None)
+        return PPPPoint(label=label, n=n, codec=codec, index=with_values(self.index, values))
+
+    def parameter_columns(self) -> tuple[str, ...]:
+        """See `ExperimentConfig.parameter_columns`."""
+        return columns.PARAMETERS
+
+    def known_columns(self) -> list[str]:
+        """See `ExperimentConfig.known_columns`."""
+        return columns.known_columns(self)

@@ -1,0 +1,1 @@
+"""The code of forward and inverted files; `segment` says what they hold."""
