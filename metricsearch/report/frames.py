@@ -54,6 +54,8 @@ RETRIEVAL_PARAMETERS = (
     "drop_unseen",
     "hamming_threshold",
     "weights",
+    "n_assignments",
+    "n_checks",
     "verified_top",
     "model",
     "method",

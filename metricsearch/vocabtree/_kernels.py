@@ -23,7 +23,7 @@ def _get_varint(source, at):
         byte = np.int64(source[at])
         at += 1
         value |= (byte & 127) << shift
-        if byte < 128:
+        if byte < 128 or shift > 56:  # no whole number is longer: damaged bytes must not lead on and on
             return value, at
         shift += 7
 
@@ -80,7 +80,7 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
     """Add to sums (n_images,) float64 the powers of each image's d_i = m_i w_i: |d_i|, or d_i ** 2 with l2.
 
     weights: (n_lists,) float64, of the leaves. nodes, block: as of `count_images`; node_weights: by node. root:
-    sqrt(m_i).
+    sqrt(m_i). Returns the number of entries read; -1 where a list does not end at its place, so is damaged.
     """
     n_inner = nodes.shape[0]
     n_lists = list_starts.size - 1
@@ -88,6 +88,7 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
     counts = np.zeros((n_images, n_inner), np.int64)
     cursors = list_starts[:n_lists].copy()
     last_images = np.full(n_lists, -1, np.int64)
+    n_entries = 0
     for begin in range(0, n_images, block):
         limit = min(begin + block, n_images)
         for j in range(n_lists):
@@ -100,6 +101,7 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
                     break
                 at = next_at
                 image += gap
+                n_entries += 1
                 value = weight * (np.sqrt(np.float64(tf)) if root else np.float64(tf))
                 sums[image] += value * value if l2 else value
                 for t in range(n_inner):
@@ -120,6 +122,10 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
                     count = np.float64(counts[i, t])
                     value = abs(node_weights[last[i, t]]) * (np.sqrt(count) if root else count)
                     sums[i] += value * value if l2 else value
+    for j in range(n_lists):
+        if cursors[j] != list_starts[j + 1]:
+            return -1
+    return n_entries
 
 
 # ---------------------------------------------------------------------- searching
@@ -223,7 +229,7 @@ def walk_lists(postings, list_starts, lists, places, q, w, l2, root, rows, first
                     next_at += 1
                     value = (value & 127) | (byte & 127) << 7
                     shift = 14
-                    while byte >= 128:
+                    while byte >= 128 and shift < 63:
                         byte = np.int64(postings[next_at])
                         next_at += 1
                         value |= (byte & 127) << shift

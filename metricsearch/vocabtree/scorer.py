@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metricsearch.errors import CorruptedError
 from metricsearch.vocabtree._kernels import lists_of_ranges, measure_images, plan_lists, take_best, walk_lists
 from metricsearch.vocabtree.building import offsets_of
 from metricsearch.vocabtree.counts import CACHED_ROWS, AnyStatistics, node_numbers
@@ -95,7 +96,7 @@ class Scorer:
         by_hamming = scoring.hamming_threshold is not None
         l2 = scoring.norm == "l2"
         sums = np.zeros(segment.n_images)
-        measure_images(
+        n_entries = measure_images(
             segment.postings,
             segment.list_starts,
             weights * weights if by_hamming else weights,
@@ -107,6 +108,8 @@ class Scorer:
             CACHED_ROWS // scoring.levels,
             sums,
         )
+        if n_entries != segment.list_lengths.sum():
+            raise CorruptedError("postings: an inverted list is damaged; find the file with verify() and restore it")
         norms = np.sqrt(sums) if l2 or by_hamming else sums
         return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
 

@@ -134,6 +134,17 @@ def test_flipped_bytes_of_large_lists_are_found_by_verify(path, monkeypatch):
         file.write_bytes(content)
 
 
+def test_lists_that_do_not_end_where_they_should_are_found_by_the_first_search(path, monkeypatch):
+    monkeypatch.setattr(disk, "CHECKED_BYTES", 0)
+    file = next(file for file in array_files(path) if file.name == "postings.npy")
+    content = file.read_bytes()
+    for byte in (0x00, 0x03, 0x7F, 0xFE):  # 0xFE: a number that never ends
+        begin = len(content) - len(content) // 4
+        file.write_bytes(content[:begin] + bytes([byte]) * (len(content) - begin))
+        with VocabularyTree.open(path, readonly=True) as tree, pytest.raises(CorruptedError, match="list is damaged"):
+            tree.search(descriptors(0))
+
+
 def test_cut_files_are_found_when_the_tree_is_opened(path):
     rng = np.random.default_rng(3)
     damages = []

@@ -128,7 +128,7 @@ class VocabularyConfig(Table):
 
 
 class ScoringConfig(Table):
-    """[scoring]: fields of `Scoring`, and the images whose frequencies give the weights."""
+    """[scoring]: fields of `Scoring`, the images whose frequencies give the weights, and the words of a query."""
 
     norm: Norm = "l1"
     levels: Count = 1
@@ -144,15 +144,19 @@ class ScoringConfig(Table):
     drop_unseen: Flag = False
     hamming_threshold: Annotated[int, Field(ge=0, le=64, description="a whole number in 0..64")] | None = None
     weights: Weights = "database"
+    n_assignments: Count = 1  # these two: how a query gets its words, see `VocabularyTree.search`
+    n_checks: Count | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         self.options()
+        if self.n_checks is not None and self.n_checks < self.n_assignments:
+            raise ValueError(f"n_checks: expected at least n_assignments = {self.n_assignments}, got {self.n_checks}")
         return self
 
     def options(self) -> Scoring:
         """How images are scored."""
-        return Scoring(**self.model_dump(exclude={"weights"}))
+        return Scoring(**self.model_dump(exclude={"weights", "n_assignments", "n_checks"}))
 
 
 class VerificationConfig(Table):
@@ -196,6 +200,8 @@ class SweepConfig(Table):
     burstiness: Many[Flag] | None = None
     hamming_threshold: Many[Natural] | None = None
     weights: Many[Weights] | None = None
+    n_assignments: Many[Count] | None = None
+    n_checks: Many[Count] | None = None
     verified_top: Many[Natural] | None = None
 
 
@@ -231,6 +237,8 @@ class RetrievalSeries(SeriesConfig):
     drop_unseen: Flag | None = None
     hamming_threshold: Natural | None = None
     weights: Weights | None = None
+    n_assignments: Count | None = None
+    n_checks: Count | None = None
     verified_top: Natural | None = None
     model: Model | None = None
     method: Method | None = None

@@ -15,7 +15,7 @@ from metricsearch.experiment.retrieval.config import MeasureConfig, RetrievalPoi
 from metricsearch.features import LocalFeatures
 from metricsearch.threads import available_cores, thread_map
 from metricsearch.verification import rerank
-from metricsearch.vocabtree import VocabularyTree
+from metricsearch.vocabtree import TreeSearchResult, VocabularyTree
 
 N_FIRST = 10  # best answers that are kept
 
@@ -44,8 +44,7 @@ class _Answer:
 
 def search_all(searched: Searched, point: RetrievalPoint) -> Arrays:
     """Per-query arrays of a point; see `measuring.measure`."""
-    scoring = point.scoring.options()
-    times = _timed(searched, scoring)  # first: it builds what all queries share, and the answers are independent of it
+    times = _timed(searched, point)  # first: it builds what all queries share, and the answers are independent of it
 
     def one(i: int) -> tuple[dict[str, Any], float]:
         answer = _ranked(searched, point, i)
@@ -61,12 +60,23 @@ def search_all(searched: Searched, point: RetrievalPoint) -> Arrays:
     return {**times, **_stacked([values for values, _ in found]), "groups": _group_numbers(searched.queries)}
 
 
-def _timed(searched: Searched, scoring: Any) -> Arrays:
+def _search(searched: Searched, point: RetrievalPoint, i: int, k: int) -> TreeSearchResult:
+    scoring = point.scoring
+    return searched.tree.search(
+        searched.features[i].descriptors,
+        k,
+        n_assignments=scoring.n_assignments,
+        n_checks=scoring.n_checks,
+        scoring=scoring.options(),
+    )
+
+
+def _timed(searched: Searched, point: RetrievalPoint) -> Arrays:
     """Times and counts of every query alone, on one thread, after one that warms up."""
     n = len(searched.queries)
     arrays: Arrays = {name: np.zeros(n) for name in TIMES} | {name: np.zeros(n, dtype=np.int64) for name in COUNTS}
     for i in (0, *range(n)):
-        result = searched.tree.search(searched.features[i].descriptors, searched.measure.n_results, scoring=scoring)
+        result = _search(searched, point, i, searched.measure.n_results)
         stats = result.stats
         arrays["quantise_ms"][i], arrays["score_ms"][i] = stats.quantise_ms, stats.score_ms
         counts = (stats.n_words, stats.n_lists, stats.n_entries, stats.n_images_touched)
@@ -77,7 +87,7 @@ def _timed(searched: Searched, scoring: Any) -> Arrays:
 
 def _ranked(searched: Searched, point: RetrievalPoint, i: int) -> _Answer:
     features = searched.features[i]
-    result = searched.tree.search(features.descriptors, len(searched.tree), scoring=point.scoring.options())
+    result = _search(searched, point, i, len(searched.tree))
     if not point.verification.top:
         return _Answer(result.ids, result.scores)
     start = perf_counter()

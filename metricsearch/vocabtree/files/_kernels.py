@@ -61,7 +61,7 @@ def _get_varint(source, at):
         byte = np.int64(source[at])
         at += 1
         value |= (byte & 127) << shift
-        if byte < 128:
+        if byte < 128 or shift > 56:  # no whole number is longer: damaged bytes must not lead on and on
             return value, at
         shift += 7
 
@@ -86,7 +86,7 @@ def _get_checked_varint(source, at, end):
         byte = np.int64(source[at])
         at += 1
         value |= (byte & 127) << shift
-        if byte < 128:
+        if byte < 128 or shift > 56:  # no whole number is longer: damaged bytes must not lead on and on
             return value, at
         shift += 7
     return np.int64(-1), at
