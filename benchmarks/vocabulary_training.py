@@ -1,9 +1,10 @@
 """Training and quantisation of a vocabulary tree, beside cyvlfeat's hikmeans where that is installed.
 
-    python benchmarks/vocabulary_training.py DESCRIPTORS [--queries FILE] [--n 1000000] [--branching 10] [--depth 6]
+    python benchmarks/vocabulary_training.py DESCRIPTORS [--n 1000000] [--branching 10] [--depth 6] [--cycles 10 40]
 
-DESCRIPTORS, FILE: .npy of (n, 128) uint8, or a feature file (.h5). The peer: apt-get install libvlfeat-dev, then
-pip install numpy cython setuptools wheel, pip install --no-build-isolation cyvlfeat.
+DESCRIPTORS: a feature file (.h5) or .npy of (n, 128) uint8. Other descriptors of it are the queries. The peer:
+apt-get install libvlfeat-dev, then pip install numpy cython setuptools wheel, pip install --no-build-isolation
+cyvlfeat.
 
 Both train and quantise in turn in one process, after a small run that compiles. The peer is single-threaded C; it runs
 Lloyd cycles until nothing changes, at most 200 of them (its wrapper offers no choice), on whole-number centres, and it
@@ -17,6 +18,7 @@ one descriptor taken off).
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,18 @@ from metricsearch.features import FeatureFile
 from metricsearch.vocabulary import Vocabulary, train_vocabulary
 
 N_TRIALS = 5
+N_QUERIES = 200_000
 
 
-def load(path: Path, n: int | None) -> np.ndarray:
-    """At most n descriptors of a file."""
+def load(path: Path, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """n descriptors of a file, drawn at random, and up to 200,000 of the others."""
     if path.suffix == ".npy":
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[:n])  # writable: the peer takes nothing else
-    with FeatureFile.open(path) as file:
-        return np.asarray(file.descriptors[:n])
+        every = np.load(path, mmap_mode="r", allow_pickle=False)
+    else:
+        with FeatureFile.open(path) as file:
+            every = np.asarray(file.descriptors[:])
+    order = np.random.default_rng(0).permutation(len(every))
+    return every[np.sort(order[:n])], every[np.sort(order[n : n + N_QUERIES])]
 
 
 def load_peer() -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -125,23 +131,26 @@ def show(title: str, values: list[float]) -> None:
     print(f"  {title:<44}" + "".join(f"{value:>14,.1f}" for value in values))
 
 
-def report_distortion(x: np.ndarray, queries: np.ndarray, ours: Vocabulary, peer: Any, push: Any) -> None:
-    """Distortion level by level of training descriptors and of the queries."""
-    print(f"  {'distortion at level':<44}" + "".join(f"{level:>14}" for level in range(1, ours.depth + 1)))
-    trees = [("training", x), ("queries", queries)]
-    for name, data in trees:
-        nodes = nodes_of(ours, ours.quantize(data))
-        show(f"ours, {name}", [distortion(data, ours.centres, level) for level in nodes])
+def report_distortion(x: np.ndarray, queries: np.ndarray, trees: dict[int, Vocabulary], peer: Any, push: Any) -> None:
+    """Distortion level by level of training descriptors and of the queries. trees: ours, by cycles."""
+    depth, branching = next((tree.depth, tree.branching) for tree in trees.values())
+    print(f"  {'distortion at level':<44}" + "".join(f"{level:>14}" for level in range(1, depth + 1)))
+    sets = [("training", x), ("queries", queries)]
+    for cycles, ours in trees.items():
+        for name, data in sets:
+            nodes = nodes_of(ours, ours.quantize(data))
+            title = f"ours, {cycles} cycles, {name}"
+            show(title, [distortion(data, ours.centres, level) for level in nodes])
     if peer is None:
         return
     tree = PeerTree(peer)
     trained = tree.nodes_of(push(x, peer))
-    for name, data in trees:
+    for name, data in sets:
         nodes = tree.nodes_of(push(data, peer))
         whole = [distortion(data, tree.centres, level - 1) for level in nodes]
         show(
             f"cyvlfeat, {name}, cut where ours stops",
-            [distortion(data, tree.centres, level - 1) for level in cut(nodes, trained, ours.branching)],
+            [distortion(data, tree.centres, level - 1) for level in cut(nodes, trained, branching)],
         )
         show(f"cyvlfeat, {name}, whole tree", whole)
     print(f"  cyvlfeat: {len(tree.centres):,} nodes, centres as int32 {tree.centres.nbytes / 1e6:.1f} MB")
@@ -183,37 +192,41 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("descriptors", type=Path)
-    parser.add_argument("--queries", type=Path, help="other descriptors; without it, the first of DESCRIPTORS")
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--branching", type=int, default=10)
     parser.add_argument("--depth", type=int, default=6)
-    parser.add_argument("--cycles", type=int, default=10)
+    parser.add_argument("--cycles", type=int, nargs="+", default=[10, 40], help="ours; rates are those of the first")
     parser.add_argument("--start", default="random")
     arguments = parser.parse_args()
     print(describe_machine())
-    x = load(arguments.descriptors, arguments.n)
-    queries = load(arguments.queries, 200_000) if arguments.queries else x[:200_000]
-    options = {name: getattr(arguments, name) for name in ("branching", "depth", "cycles", "start")}
+    x, queries = load(arguments.descriptors, arguments.n)
+    options = {name: getattr(arguments, name) for name in ("branching", "depth", "start")}
     try:
         hikmeans, push = load_peer()
     except MissingExtraError as error:
         print(error)
         hikmeans = push = None
     train_vocabulary(x[:40_000], **options).quantize(x[:1000])  # compiles
-    print(f"{len(x):,} descriptors, {options}")
-    times = {}
-    for n_threads in (1, 2):
-        ours, times[n_threads] = timed(lambda n=n_threads: train_vocabulary(x, n_threads=n, **options))
-        print(f"  training, ours, {n_threads} threads   {times[n_threads]:10.2f} s")
+    print(f"{len(x):,} descriptors to train, {len(queries):,} others as queries, {options}")
+    times, trees = {}, {}
+    for cycles in arguments.cycles:
+        for n_threads in (1, 2):
+            job = partial(train_vocabulary, x, n_threads=n_threads, cycles=cycles, **options)
+            trees[cycles], times[cycles, n_threads] = timed(job)
+            print(f"  training, ours, {cycles} cycles, {n_threads} threads {times[cycles, n_threads]:10.2f} s")
     peer = None
     if hikmeans is not None:
         (peer, _), seconds = timed(lambda: hikmeans(x, options["branching"], options["branching"] ** options["depth"]))
-        print(f"  training, cyvlfeat          {seconds:10.2f} s", end="")
-        print("".join(f"  x ours with {n} threads: {seconds / own:.1f}" for n, own in times.items()))
-    print(f"  ours: {ours.n_nodes:,} nodes, {ours.n_leaves:,} leaves, {ours.memory_bytes / 1e6:.1f} MB; ", end="")
-    print(f"peak memory of the process {peak_rss_bytes() / 1e6:,.0f} MB")
-    report_distortion(x, queries, ours, peer, push)
-    report_rates(queries, ours, peer, push)
+        print(f"  training, cyvlfeat                   {seconds:10.2f} s", end="")
+        print(
+            "; x ours: " + ", ".join(f"{seconds / own:.1f} ({c} cycles, {n} threads)" for (c, n), own in times.items())
+        )
+    for cycles, tree in trees.items():
+        size = f"{tree.n_nodes:,} nodes, {tree.n_leaves:,} leaves, {tree.memory_bytes / 1e6:.1f} MB"
+        print(f"  ours, {cycles} cycles: {size}")
+    print(f"  peak memory of the process {peak_rss_bytes() / 1e6:,.0f} MB")
+    report_distortion(x, queries, trees, peer, push)
+    report_rates(queries, trees[arguments.cycles[0]], peer, push)
 
 
 if __name__ == "__main__":
