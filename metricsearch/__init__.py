@@ -1,4 +1,4 @@
-"""Similarity search in metric spaces: PPP-Codes over objects on disk, measured honestly."""
+"""Similarity search: PPP-Codes over objects on disk and vocabulary trees over photos, measured honestly."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
