@@ -3,8 +3,8 @@
     METRICSEARCH_DATA=... python benchmarks/learned_reranking.py [--features 1000 200 100] [--distractors 2500]
 
 For each number of features per photo (the strongest of RootSIFT): search with a vocabulary tree trained on the
-database, verification of the first 50, then `LearnedReranker.fit` with the covers as objects: 5-fold cross-validation, where all
-photos of a cover are on one side. It is kept only if it helps on covers that it has not seen.
+database, verification of the first 50, then `LearnedReranker.fit` with the covers as objects: 5-fold cross-validation,
+where all photos of a cover are on one side. It is kept only if it helps on covers that it has not seen.
 """
 
 import argparse
