@@ -40,7 +40,7 @@ class ManifestKind:
         try:
             content: dict[str, Any] = json.loads(raw)
             if content["format"] != self.format:
-                raise ValueError("it describes something else")
+                raise ValueError(f"its format is {content['format']!r:.60}")
             version = content["format_version"]
             checksum = content.get("sha256")
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:

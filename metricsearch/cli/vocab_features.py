@@ -15,6 +15,7 @@ from metricsearch.features.images import quiet_decoders
 from metricsearch.validation import check_positive
 from metricsearch.verification import VerificationOptions, rerank
 from metricsearch.vocabtree import VocabularyTree
+from metricsearch.vocabtree.disk import CHECKPOINT
 
 _CHUNK_ROWS = 1 << 18
 
@@ -44,7 +45,7 @@ def train_tree(features: str, path: Path, parameters: dict[str, Any], n_descript
             tree = _begun(path, parameters, file)
         try:
             descriptors = _sample(file, n_descriptors, parameters["seed"])
-            tree.fit(descriptors, progress=True, checkpoint=path / "checkpoint")
+            tree.fit(descriptors, progress=True, checkpoint=path / CHECKPOINT)
         except BaseException as error:
             tree.close()
             if is_new and isinstance(error, InvalidInputError):
@@ -103,11 +104,12 @@ def check_same_features(tree: VocabularyTree, file: FeatureFile) -> None:
 def _options_of(tree: VocabularyTree) -> LocalFeatureOptions:
     """What photos are extracted with, for this tree."""
     told = tree.info()
-    if told["features"] is None:
+    try:
+        return LocalFeatureOptions(**told["features"]["options"])
+    except (TypeError, KeyError):  # nobody told, or something else
         raise InvalidInputError(
             f"{told['path']}: it does not say what features it was trained with; make it with: metricsearch vocab train"
-        )
-    return LocalFeatureOptions(**told["features"]["options"])
+        ) from None
 
 
 def index_features(tree: VocabularyTree, features: str) -> int:
@@ -145,8 +147,9 @@ def queries_of_file(tree: VocabularyTree, features: str, images: Sequence[str]) 
     with FeatureFile.open(features) as file:
         check_same_features(tree, file)
         rows = _rows(file)
-        for path in images or file.paths:
-            yield Query(path, file.features(_row(file, rows, path)))
+        asked = [(path, _row(file, rows, path)) for path in images or file.paths]  # all, before the first answer
+        for path, row in asked:
+            yield Query(path, file.features(row))
 
 
 def _rows(file: FeatureFile) -> dict[str, int]:

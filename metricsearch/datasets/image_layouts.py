@@ -166,7 +166,7 @@ def read_revisited(folder: Path) -> Content:
     """ROxford5k, RParis6k: `gnd_roxford5k.json` or `gnd_rparis6k.json`, photos of the original set anywhere below.
 
     The file has imlist (names of the database's photos), qimlist (of the queries, which are not in the database) and,
-    per query, gnd: {bbx, easy, hard, junk}.
+    per query, gnd: {bbx, easy, hard, junk}. It names no objects: queries that share a relevant image show one.
     """
     found = sorted(folder.glob("gnd_*.json"))
     if len(found) != 1:
@@ -182,13 +182,13 @@ def read_revisited(folder: Path) -> Content:
         ImageQuery(
             path=photos[name],
             relevant=truth["easy"] | truth["hard"],
-            group=name,
+            group=query_names[first],
             junk=truth["junk"],
             easy=truth["easy"],
             hard=truth["hard"],
             box=box,
         )
-        for name, truth, box in zip(query_names, truths, boxes, strict=True)
+        for name, truth, box, first in zip(query_names, truths, boxes, _first_of_object(truths), strict=True)
     ]
     return Content({photos[name].name: photos[name] for name in names}, queries)
 
@@ -218,6 +218,17 @@ def _read_revisited_truth(path: Path) -> tuple[list[str], list[str], list[dict[s
             "together; make it again"
         )
     return names, query_names, truths, boxes
+
+
+def _first_of_object(truths: list[dict[str, frozenset[int]]]) -> list[int]:
+    """For each query the first one of its object; sharing an image joins two queries, also by way of others."""
+    first = list(range(len(truths)))
+    seen_in: dict[int, int] = {}  # row: a query that it is relevant to
+    for query, truth in enumerate(truths):
+        for row in truth["easy"] | truth["hard"]:
+            ours, theirs = first[query], first[seen_in.setdefault(row, query)]
+            first = [min(ours, theirs) if number in (ours, theirs) else number for number in first]
+    return first
 
 
 def _grouped(images: dict[str, Path], group_of: Mapping[str, str]) -> Content:

@@ -14,6 +14,7 @@ What lies beyond the photo shows its mean colour. The view is as large as the ph
 
 import io
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def write_synthetic_views(
 ) -> list[list[Path]]:
     """Write the views of each photo to the new `folder` as NNNNN-V.jpg (photo, view); their paths, group by group.
 
-    Photo i draws from (seed, i), so a group does not depend on the others.
+    Photo i draws from (seed, i), so a group does not depend on the others. After an error there is no folder.
     Raises ExistsError, MissingDataError, InvalidInputError, StorageError, MissingExtraError.
     """
     paths, folder = list(photos), Path(folder)
@@ -96,7 +97,11 @@ def write_synthetic_views(
 
     with system_errors(folder):
         folder.mkdir(parents=True)
-        return thread_map(write, range(len(paths)), resolve_threads(n_threads))
+        try:
+            return thread_map(write, range(len(paths)), resolve_threads(n_threads))
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
 
 
 def _view(photo: NDArray[np.uint8], rng: np.random.Generator, strength: float) -> SyntheticView:

@@ -109,8 +109,7 @@ def bar_figure(frame: "pd.DataFrame", *, y: str, title: str, paper_values: Mappi
     if known := [(i, paper_values[label]) for i, label in enumerate(labels) if label in paper_values]:
         places, published = zip(*known, strict=True)
         axes.plot(places, published, "D", color=_COLOURS[1], markersize=4, label="published")
-    shown = [*low, *paper_values.values()]
-    axes.set_ylim(bottom=max(0.0, min(shown) - 0.1 * max(max(shown) - min(shown), 1)))
+    axes.set_ylim(bottom=0)  # the length of a bar is its value
     crowded = max((len(label) for label in labels), default=0) > 4
     axes.set_xticks(place, labels, fontsize=8, rotation=90 if crowded else 0)
     axes.set_ylabel(axis_label(y))

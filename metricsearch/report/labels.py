@@ -38,6 +38,8 @@ _WORDS = {
     "perfect_retrieval_worst": "perfect retrieval, ties at their worst (%)",
     "ns_score": "N-S score (0 to 4)",
     "map": "mean average precision (%)",
+    "map_easy": "mean average precision, easy (%)",
+    "map_hard": "mean average precision, hard (%)",
     "rank_percent": "rank within % of the database",
     "found_within": "pairs found (%)",
     "n_entries": "list entries per query",

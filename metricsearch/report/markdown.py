@@ -55,7 +55,7 @@ def write_figures(
     layout = about["report"]
     if layout is None:
         return [], []
-    title = (layout["title"] or about["title"]) + (f", {_synthetic_words(about)}" if about["synthetic"] else "")
+    title = figure_title(about, points)
     x, names, series = layout["x"], list(layout["y"]), list(layout["series"])
     if layout["style"] == "stacked":
         frame = results if x in results and set(names) <= set(results) else points
@@ -102,8 +102,13 @@ def data_line(about: dict[str, Any]) -> str:
     return f"{kind}: {data['name']}, {n}{queries}. {about['data_title']}. Origin: {about['data_origin']}."
 
 
-def _synthetic_words(about: dict[str, Any]) -> str:
-    return "synthetic views" if about["kind"] == "retrieval" else "synthetic data"
+def figure_title(about: dict[str, Any], points: "pd.DataFrame") -> str:
+    """The title of a run's figures; it says what is synthetic, if its own words do not."""
+    title: str = about["report"]["title"] or about["title"]
+    words = ["synthetic views" if about["kind"] == "retrieval" else "synthetic data"] if about["synthetic"] else []
+    if points["data"].str.contains("synthetic bags", regex=False).any():
+        words.append("synthetic bags of words")
+    return ", ".join([title, *(word for word in words if word not in title)])
 
 
 def band_line(about: dict[str, Any], points: "pd.DataFrame") -> str:

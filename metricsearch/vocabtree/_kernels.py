@@ -23,7 +23,7 @@ def _get_varint(source, at):
         byte = np.int64(source[at])
         at += 1
         value |= (byte & 127) << shift
-        if byte < 128 or shift > 56:  # no whole number is longer: damaged bytes must not lead on and on
+        if byte < 128 or shift == 56:  # 63 bits: damaged bytes must not lead on and on, nor below zero
             return value, at
         shift += 7
 
@@ -80,7 +80,8 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
     """Add to sums (n_images,) float64 the powers of each image's d_i = m_i w_i: |d_i|, or d_i ** 2 with l2.
 
     weights: (n_lists,) float64, of the leaves. nodes, block: as of `count_images`; node_weights: by node. root:
-    sqrt(m_i). Returns the number of entries read; -1 where a list does not end at its place, so is damaged.
+    sqrt(m_i). Returns the numbers of entries and of descriptors read; -1, -1 where a list does not end at its place,
+    so is damaged.
     """
     n_inner = nodes.shape[0]
     n_lists = list_starts.size - 1
@@ -89,6 +90,7 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
     cursors = list_starts[:n_lists].copy()
     last_images = np.full(n_lists, -1, np.int64)
     n_entries = 0
+    n_descriptors = np.int64(0)
     for begin in range(0, n_images, block):
         limit = min(begin + block, n_images)
         for j in range(n_lists):
@@ -102,6 +104,7 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
                 at = next_at
                 image += gap
                 n_entries += 1
+                n_descriptors += tf
                 value = weight * (np.sqrt(np.float64(tf)) if root else np.float64(tf))
                 sums[image] += value * value if l2 else value
                 for t in range(n_inner):
@@ -124,8 +127,8 @@ def measure_images(postings, list_starts, weights, nodes, node_weights, n_images
                     sums[i] += value * value if l2 else value
     for j in range(n_lists):
         if cursors[j] != list_starts[j + 1]:
-            return -1
-    return n_entries
+            return -1, np.int64(-1)
+    return n_entries, n_descriptors
 
 
 # ---------------------------------------------------------------------- searching

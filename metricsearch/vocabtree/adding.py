@@ -58,11 +58,19 @@ def flat_words(words: Any, n_words: int, n_images: int | None = None) -> tuple[W
         if starts[0] != 0 or starts[-1] != len(flat) or (np.diff(starts) < 0).any():
             raise InvalidInputError(f"starts: expected ascending numbers from 0 to {len(flat)}, the number of words")
     else:
+        words = check_iterable(words, "words", "the tuple (words, starts) or a list of arrays")
         parts = [check_words(part, f"words[{i}]", n_words) for i, part in enumerate(words)]
         flat, starts = np.concatenate([np.empty(0, np.uint32), *parts]), offsets_of([len(part) for part in parts])
     if n_images is not None and len(starts) != n_images + 1:
         raise InvalidInputError(f"words: expected one array per image, {n_images} in total, got {len(starts) - 1}")
     return flat, starts
+
+
+def check_iterable(values: Any, name: str, expected: str) -> Iterable[Any]:
+    """`values`, if they can be gone through. Raises InvalidInputError."""
+    if not isinstance(values, Iterable):
+        raise InvalidInputError(f"{name}: expected {expected}, got {values!r:.60}")
+    return values
 
 
 def check_path(path: Any) -> Path:
@@ -76,9 +84,11 @@ def check_names(names: Sequence[str] | None, n: int) -> list[str]:
     """n names, or none. Raises InvalidInputError."""
     if names is None:
         return []
-    if isinstance(names, str) or len(names) != n:
-        raise InvalidInputError(f"names: expected one per image, {n} in total, got {names!r:.60}")
-    return [check_name(name, f"names[{i}]") for i, name in enumerate(names)]
+    expected = f"one per image, {n} in total"
+    given = list(check_iterable(names, "names", expected))
+    if isinstance(names, str) or len(given) != n:
+        raise InvalidInputError(f"names: expected {expected}, got {names!r:.60}")
+    return [check_name(name, f"names[{i}]") for i, name in enumerate(given)]
 
 
 def check_name(name: Any, where: str) -> str:
@@ -123,6 +133,7 @@ class ImageReader:
 
     def segment(self, images: Iterable[Any], progress: bool) -> Segment:
         """Segment of images (ID, descriptors, name). Raises InvalidInputError, DuplicateIdError."""
+        images = check_iterable(images, "images", "(ID, descriptors, name) of each")
         parts: list[Segment] = []
         seen: set[int] = set()
         for batch in counted(self._batches(images), "adding images", images, progress):
@@ -146,6 +157,7 @@ class ImageReader:
     def counts(self, images: Iterable[Any], branching: int, depth: int) -> Counts:
         """N and N_i of a set of images, each given as its descriptors. Raises InvalidInputError."""
         parts: list[Counts] = []
+        images = check_iterable(images, "independent", "the descriptors of each image")
         numbered = ((i, descriptors, "") for i, descriptors in enumerate(images))
         for batch in self._batches(numbered):
             words, starts, _ = self.words([descriptors for _, descriptors, _ in batch])
@@ -160,7 +172,8 @@ class ImageReader:
         n = 0
         for place, image in enumerate(images):
             if not isinstance(image, tuple) or len(image) != 3:
-                raise InvalidInputError(f"images[{place}]: expected (ID, descriptors, name), got {image!r:.60}")
+                shown = " ".join(f"{image!r:.60}".split())  # arrays have lines
+                raise InvalidInputError(f"images[{place}]: expected (ID, descriptors, name), got {shown}")
             image_id = check_integer(image[0], f"images[{place}]: ID", 0, MAX_ID)
             descriptors = self._vocabulary.check_descriptors(image[1], f"image {image_id}: descriptors")
             batch.append((image_id, descriptors, check_name(image[2], f"image {image_id}: name")))

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,7 +88,8 @@ def _delete_unfinished(path: Path) -> None:
 class TreeStorage:
     """The folder of one tree. `create` or `open` it, `load` the state, `commit` each new one, `close` it.
 
-    One process at a time may have it open for changes, any number read-only. Not for several threads at once.
+    One process at a time may have it open for changes, any number read-only. Not for several threads at once. After a
+    fork the parent stays the one that has it open for changes.
     """
 
     def __init__(self, path: Path, manifest: TreeManifest, lock: WriterLock | None) -> None:
@@ -96,6 +98,7 @@ class TreeStorage:
         self._manifest = manifest
         self._next_number = manifest.next_number
         self._lock = lock
+        self._pid = os.getpid()
         self._saved: dict[int, tuple[Any, FolderEntry]] = {}  # id(part in memory): the part, kept alive, its folder
         self._closed = False
 
@@ -108,7 +111,7 @@ class TreeStorage:
         Returns the storage, and the state as `commit` does. Raises ExistsError, InvalidInputError, StorageError.
         """
         try:
-            json.dumps(features)
+            features = json.loads(json.dumps(features))  # as it will be read again: keys are text
         except (TypeError, ValueError) as error:
             raise InvalidInputError(f"features: expected what JSON can hold ({error}), got {features!r:.60}") from None
         with system_errors(path):
@@ -150,16 +153,11 @@ class TreeStorage:
         return storage
 
     def close(self) -> None:
-        """Give up the lock. What was loaded stays valid. Closing twice does nothing."""
+        """Give up the lock, unless it is that of a parent process. What was loaded stays valid. May be called again."""
         self._closed = True
-        if self._lock is not None:
+        if self._lock is not None and self._pid == os.getpid():
             self._lock.release()
             self._lock = None
-
-    @property
-    def readonly(self) -> bool:
-        """Whether it was opened for reading only."""
-        return self._lock is None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -171,19 +169,16 @@ class TreeStorage:
         """What made the descriptors, as it was told when the tree was saved; None where nobody said."""
         return self._manifest.features
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where a training keeps its finished levels; deleted once the vocabulary is saved."""
-        return self.path / CHECKPOINT
-
     # ------------------------------------------------------------------ writing
 
     def check_writable(self) -> None:
-        """Raise InvalidInputError where the tree was opened read-only, or is closed."""
+        """Raise InvalidInputError where the tree was opened read-only, or before a fork, or is closed."""
         if self._closed:
             raise InvalidInputError(f"{self.path}: the tree is closed; open it again")
         if self._lock is None:
             raise InvalidInputError(f"{self.path}: opened read-only; open it with readonly=False to change it")
+        if self._pid != os.getpid():
+            raise InvalidInputError(f"{self.path}: opened for changes by another process; change it there")
 
     def commit(self, state: TreeState) -> TreeState:
         """Save what is new in `state`, durable on return; after an error nothing has changed, on disk or here.
@@ -257,19 +252,20 @@ class TreeStorage:
         return self._load(folder, entry, unchecked=files), entry
 
     def _delete_unnamed(self) -> None:
-        """Delete what no manifest names: neither the one on disk nor, after an error, the one that was to stay."""
-        try:
+        """Delete what no manifest names: neither the one on disk nor, after an error, the one that was to stay.
+
+        What cannot be deleted is left for the next time: a change that is on disk does not fail for it.
+        """
+        with suppress(MetricSearchError, OSError):
             on_disk = read_manifest(self.path)
-        except MetricSearchError:
-            return
-        named = {entry.folder for manifest in (on_disk, self._manifest) for entry in manifest.folders()}
-        delete_temporary_manifests(self.path)
-        for folder in _LOADERS:
-            delete_other_folders(
-                self.path / folder, {Path(name).name for name in named if Path(name).parts[0] == folder}
-            )
-        if on_disk.vocabulary is not None:
-            shutil.rmtree(self.checkpoint, ignore_errors=True)
+            named = {entry.folder for manifest in (on_disk, self._manifest) for entry in manifest.folders()}
+            delete_temporary_manifests(self.path)
+            for folder in _LOADERS:
+                delete_other_folders(
+                    self.path / folder, {Path(name).name for name in named if Path(name).parts[0] == folder}
+                )
+            if on_disk.vocabulary is not None:
+                shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 
     # ------------------------------------------------------------------ reading
 
@@ -331,7 +327,7 @@ class TreeStorage:
         try:
             arrays = map_array_folder(where, entry.files, unchecked)
             return _LOADERS[folder](entry.parameters, arrays, str(where))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise damaged_manifest(self.path, error) from None
 
     def verify(self) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from metricsearch.errors import CorruptedError
 from metricsearch.vocabtree.building import offsets_of
 from metricsearch.vocabtree.files._kernels import copy_pieces, measure_merged, write_merged
 from metricsearch.vocabtree.segment import Segment, plain
@@ -50,7 +51,10 @@ def _none() -> Removed:
 
 
 def merged(segments: Sequence[Segment], removed: Sequence[Removed], n_words: int) -> Segment:
-    """One segment of all images that are not removed, in order. All or none of the segments have signatures."""
+    """One segment of all images that are not removed, in order. All or none of the segments have signatures.
+
+    Raises CorruptedError where an inverted list is not as long as it should be.
+    """
     kept = []
     for segment, gone in zip(segments, removed, strict=True):
         mask = np.ones(segment.n_images, dtype=bool)
@@ -85,17 +89,12 @@ def _merged_lists(
     NDArray[np.uint64] | None,
 ]:
     leaves = _all_leaves([segment.leaves for segment in segments], n_words)
-    last = np.full(len(leaves), -1, dtype=np.int64)
-    sizes, lengths, occurrences = (np.zeros(len(leaves), dtype=np.int64) for _ in range(3))
-    for segment, new in zip(segments, numbers, strict=True):
-        measure_merged(
-            segment.postings, segment.list_starts, segment.leaves, new, leaves, last, sizes, lengths, occurrences
-        )
+    sizes, lengths, occurrences = _measured(segments, numbers, leaves)
     filled = lengths > 0
     leaves, lengths, occurrences = leaves[filled], lengths[filled], occurrences[filled]
     list_starts, signature_starts = offsets_of(sizes[filled]), offsets_of(occurrences)
     postings = np.empty(list_starts[-1], dtype=np.uint8)
-    with_signatures = bool(segments) and all(segment.signatures is not None for segment in segments)
+    with_signatures = all(segment.signatures is not None for segment in segments)
     signatures = np.empty(signature_starts[-1] if with_signatures else 0, dtype=np.uint64)
     no_signatures = plain(np.empty(0), np.uint64)
     last = np.full(len(leaves), -1, dtype=np.int64)
@@ -124,12 +123,40 @@ def _merged_lists(
     )
 
 
+def _measured(
+    segments: Sequence[Segment], numbers: Sequence[NDArray[np.int32]], leaves: NDArray[np.uint32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(bytes, images, descriptors) of the merged list of each leaf. Raises CorruptedError."""
+    last = np.full(len(leaves), -1, dtype=np.int64)
+    sizes, lengths, occurrences = (np.zeros(len(leaves), dtype=np.int64) for _ in range(3))
+    for segment, new in zip(segments, numbers, strict=True):
+        damaged = measure_merged(
+            segment.postings,
+            segment.list_starts,
+            segment.leaves,
+            segment.list_lengths,
+            segment.occurrences,
+            new,
+            leaves,
+            last,
+            sizes,
+            lengths,
+            occurrences,
+        )
+        if damaged >= 0:
+            raise CorruptedError(
+                f"postings: the inverted list of word {segment.leaves[damaged]} is damaged; find the file with "
+                "verify() and restore it"
+            )
+    return sizes, lengths, occurrences
+
+
 def _all_leaves(leaves: Sequence[NDArray[np.uint32]], n_words: int) -> NDArray[np.uint32]:
     """All different leaves, ascending."""
     if len(leaves) == 1:
         return leaves[0].copy()
     if sum(len(part) for part in leaves) * _DENSE_SHARE < n_words:
-        return np.unique(np.concatenate(leaves)) if leaves else np.empty(0, dtype=np.uint32)
+        return np.unique(np.concatenate(leaves))
     occurs = np.zeros(n_words, dtype=bool)
     for part in leaves:
         occurs[part] = True

@@ -49,6 +49,7 @@ class ScorerCache:
         made_for = state if counts is None else counts  # kept counts outlive changes of the images
         if self._statistics is None or self._made_for is not made_for:
             self._made_for = made_for
+            self._scorers.clear()  # made from other counts: of no more use, and they keep older segments alive
             self._statistics = (
                 Statistics(state.segments, state.removed, state.branching, state.depth)
                 if counts is None

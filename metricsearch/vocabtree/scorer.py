@@ -96,7 +96,7 @@ class Scorer:
         by_hamming = scoring.hamming_threshold is not None
         l2 = scoring.norm == "l2"
         sums = np.zeros(segment.n_images)
-        n_entries = measure_images(
+        found = measure_images(
             segment.postings,
             segment.list_starts,
             weights * weights if by_hamming else weights,
@@ -108,7 +108,7 @@ class Scorer:
             CACHED_ROWS // scoring.levels,
             sums,
         )
-        if n_entries != segment.list_lengths.sum():
+        if found != (segment.list_lengths.sum(), segment.occurrences.sum()):
             raise CorruptedError("postings: an inverted list is damaged; find the file with verify() and restore it")
         norms = np.sqrt(sums) if l2 or by_hamming else sums
         return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)

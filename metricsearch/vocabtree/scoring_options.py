@@ -21,7 +21,8 @@ class Scoring:
         node ("image"), or descriptors through it ("word") (Eb i/v). relative_to: ln(N / N_i) ("root") or
         ln(N_parent / N_i) ("parent") (Eb r/p). N_i = 0 counts as 1.
     exact_frequency: N_i counts different images; False: the length of the node's virtual list, which names an image
-        once per leaf, as NS06 does. Such a weight may be below zero. No effect on leaves or on word frequency.
+        once per leaf, as NS06 does. Such a weight may be below zero. Word frequencies and N_i of leaves stay as they
+        are.
     stop_most, stop_least: per cent of the occurring nodes of each used level, the most or least frequent by
         `frequency`, ties by node number, that get weight 0 (S%); floor(n * per cent / 100) nodes.
     max_list_length: nodes with a longer (virtual) list get weight 0; None: no limit (NS06 §4).

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from metricsearch.errors import CorruptedError
 from metricsearch.vocabtree.files._kernels import check_forward, check_lists, decode_forward
+from metricsearch.vocabulary.assignment import plain_view
 
 _ARRAYS = {
     "image_ids": np.int64,
@@ -27,11 +28,8 @@ _next_uid = itertools.count().__next__
 
 
 def plain(array: Any, dtype: DTypeLike) -> NDArray[Any]:
-    """`array` in the one form that kernels are compiled for: plain, C-contiguous, aligned, read-only."""
-    view = np.ascontiguousarray(array, dtype=dtype)
-    view = view.view(np.ndarray) if view.flags.aligned else np.array(view)
-    view.flags.writeable = False
-    return view
+    """`array` of this dtype, in the one form that kernels are compiled for."""
+    return plain_view(np.asarray(array, dtype=dtype))
 
 
 def checked_arrays(arrays: dict[str, NDArray[Any]], dtypes: dict[str, Any], where: str) -> dict[str, NDArray[Any]]:
@@ -77,11 +75,6 @@ class Segment:
     def n_images(self) -> int:
         """Images, removed ones included."""
         return len(self.image_ids)
-
-    @property
-    def n_bytes(self) -> int:
-        """Sum of the sizes of the arrays."""
-        return sum(array.nbytes for array in self.to_arrays().values())
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name."""

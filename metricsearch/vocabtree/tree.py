@@ -1,7 +1,8 @@
 """VocabularyTree: images in, ranked images out."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from metricsearch.threads import resolve_threads, thread_map
 from metricsearch.validation import check_choice, check_ids, check_integer, check_positive
 from metricsearch.vocabtree.adding import (
     ImageReader,
+    check_iterable,
     check_names,
     check_path,
     check_words,
@@ -40,9 +42,10 @@ from metricsearch.vocabtree.state import (
     state_report,
 )
 from metricsearch.vocabulary import Vocabulary, train_vocabulary
+from metricsearch.vocabulary.clustering import STARTS
+from metricsearch.vocabulary.training import MAX_SEED
 from metricsearch.vocabulary.vocabulary import check_shape
 
-STARTS = ("random", "k-means++")
 MAX_IMAGES = 2**31 - 1
 Ids = NDArray[np.int64]
 _NONE: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
@@ -77,7 +80,7 @@ class VocabularyTree:
         if not isinstance(hamming, bool):
             raise InvalidInputError(f"hamming: expected True or False, got {hamming!r}")
         self.hamming = hamming
-        self.seed = check_integer(seed, "seed", 0)
+        self.seed = check_integer(seed, "seed", 0, MAX_SEED)
         self.n_threads = resolve_threads(n_threads)
         self._state = TreeState(self.branching, self.depth, None, None, (), (), Weights())
         self._scorers = ScorerCache()
@@ -101,8 +104,7 @@ class VocabularyTree:
         With hamming=True projection and medians are learned from the same descriptors. checkpoint: folder for finished
         levels, see `train_vocabulary`. Raises InvalidInputError, also where the tree holds images already.
         """
-        with self._changing:
-            self._check_writable()
+        with self._change():
             if len(self):
                 raise InvalidInputError(f"fit: the tree holds {len(self)} images of the present words; make a new tree")
             vocabulary = train_vocabulary(
@@ -138,8 +140,7 @@ class VocabularyTree:
 
     def add_images(self, images: Iterable[tuple[int, Any, str]], *, progress: bool = False) -> int:
         """Insert images (ID, descriptors, name), all or none; how many. Raises as `add` does."""
-        with self._changing:
-            self._check_writable()
+        with self._change():
             segment = self._reader().segment(images, progress)
             self._insert(segment)
         return segment.n_images
@@ -155,16 +156,14 @@ class VocabularyTree:
         ids = check_ids(image_ids, "image_ids")
         checked_names = check_names(names, len(ids))
         flat, starts = flat_words(words, self._state.n_words, len(ids))
-        with self._changing:
-            self._check_writable()
+        with self._change():
             check_free(self._state, ids)
             self._insert(segment_of_words(ids, checked_names, flat, starts, self._state.n_words))
 
     def remove(self, image_ids: Any) -> None:
         """Take images out. Raises UnknownIdError if one is not there; then nothing is removed."""
         ids = check_ids(image_ids, "image_ids")
-        with self._changing:
-            self._check_writable()
+        with self._change():
             places, numbers = locate(self._state, ids)
             if not len(ids):
                 return
@@ -177,12 +176,19 @@ class VocabularyTree:
 
     def compact(self) -> None:
         """Put all images in one segment and drop removed ones. Results do not change; memory and time may shrink."""
-        with self._changing:
-            self._check_writable()
+        with self._change():
             state = self._state
             if len(state.segments) > 1 or any(len(gone) for gone in state.removed):
                 segments = (merged(state.segments, state.removed, state.n_words),) if len(self) else ()
                 self._adopt(segments=segments, removed=tuple(_NONE for _ in segments))
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One change at a time, and none of a tree that must not be changed."""
+        with self._changing:
+            if self._storage is not None:
+                self._storage.check_writable()
+            yield
 
     def _insert(self, segment: Segment) -> None:
         check_free(self._state, segment.image_ids)
@@ -203,10 +209,6 @@ class VocabularyTree:
         tidy, left = tidied(segments, removed, self._state.n_words)
         self._adopt(segments=tidy, removed=left)
 
-    def _check_writable(self) -> None:
-        if self._storage is not None:
-            self._storage.check_writable()
-
     def _reader(self) -> ImageReader:
         return ImageReader(self.vocabulary, self._state.hamming, self.n_threads)
 
@@ -217,8 +219,7 @@ class VocabularyTree:
 
         Raises EmptyIndexError where the tree holds no images.
         """
-        with self._changing:
-            self._check_writable()
+        with self._change():
             statistics = self._scorers.statistics(self._state)
             if not isinstance(statistics, Statistics):
                 return
@@ -231,8 +232,7 @@ class VocabularyTree:
 
         None: let them follow the database again. Raises MissingIndexError, InvalidInputError.
         """
-        with self._changing:
-            self._check_writable()
+        with self._change():
             if independent is None:
                 self._adopt(weights=Weights())
             else:
@@ -244,8 +244,7 @@ class VocabularyTree:
         flat, starts = flat_words(words, self._state.n_words)
         if len(starts) == 1:
             raise InvalidInputError("words: expected at least one image, got none")
-        with self._changing:
-            self._check_writable()
+        with self._change():
             self._adopt(weights=Weights("independent", counts_of_words(flat, starts, self.branching, self.depth)))
 
     # ------------------------------------------------------------------ searching
@@ -292,7 +291,7 @@ class VocabularyTree:
         def one(query: Any) -> TreeSearchResult:
             return search_descriptors(scorer, query, n, n_assignments, n_checks)
 
-        return thread_map(one, queries, self.n_threads)
+        return thread_map(one, check_iterable(queries, "queries", "the descriptors of each"), self.n_threads)
 
     def scorer(self, scoring: Scoring | None = None) -> Scorer:
         """What `search` scores with: prepared now, kept until images or weights change. Raises InvalidInputError."""
@@ -349,8 +348,7 @@ class VocabularyTree:
         with self._changing:
             if self._storage is not None:
                 raise InvalidInputError(f"save: the tree is kept already in {self.path}; copy that folder instead")
-            checked = check_path(path)
-            self._storage, self._state = TreeStorage.create(checked, self.parameters(), features, self._state)
+            self._storage, self._state = TreeStorage.create(check_path(path), self.parameters(), features, self._state)
 
     @classmethod
     def open(cls, path: Any, *, readonly: bool = False, n_threads: int | None = None) -> "VocabularyTree":
@@ -359,6 +357,7 @@ class VocabularyTree:
         A tree opened readonly stays as it was when opened. Raises MissingDataError, CorruptedError, FormatVersionError,
         StorageError.
         """
+        n_threads = resolve_threads(n_threads)
         storage = TreeStorage.open(check_path(path), readonly=readonly)
         try:
             state = storage.load()
@@ -379,8 +378,9 @@ class VocabularyTree:
 
     def close(self) -> None:
         """Give up the folder, if there is one; the tree can still be searched, but not changed."""
-        if self._storage is not None:
-            self._storage.close()
+        with self._changing:
+            if self._storage is not None:
+                self._storage.close()
 
     def verify(self) -> list[str]:
         """What is wrong with the files, or with the arrays in memory, one line each; reads everything."""

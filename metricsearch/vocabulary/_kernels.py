@@ -317,23 +317,23 @@ def group_by_child(
 
 
 @kernel
-def nearest_leaves(x, centres, first_child, n_children, branching, depth, words, distances):
-    """Best-bin-first: the leaves where the first r descents end, by distance, ties by word.
+def nearest_leaves(x, centres, first_child, n_children, branching, depth, n_checks, words, distances):
+    """Best-bin-first: the r nearest of the leaves where the first n_checks descents end, by distance, ties by word.
 
     The first descent starts at the root; each later one at the nearest node passed by so far (ties: lowest word).
-    words : (n, r) uint32, distances : (n, r) float32, written; r <= number of leaves
+    words : (n, r) uint32, distances : (n, r) float32, written; r <= n_checks <= number of leaves
     """
     n, r = words.shape
-    capacity = min(r * depth, n_children.size) * branching
+    capacity = min(n_checks * depth, n_children.size) * branching
     waiting_distance = np.empty(capacity)
     waiting_node = np.empty(capacity, np.int64)
     waiting_word = np.empty(capacity, np.int64)
     waiting_level = np.empty(capacity, np.int64)
-    found_distance = np.empty(r)
-    found_word = np.empty(r, np.int64)
+    found_distance = np.empty(n_checks)
+    found_word = np.empty(n_checks, np.int64)
     for i in range(n):
         n_waiting = 0
-        for found in range(r):
+        for found in range(n_checks):
             node = -1  # the root
             word = 0
             level = 0

@@ -62,7 +62,8 @@ def _nearest_by_products(x: NDArray[Any], rows: NDArray[np.int64], centres: NDAr
     whole = x.dtype == np.uint8
     dtype: Any = np.float32 if x.shape[1] <= EXACT_DIMENSION or not whole else np.float64
     columns: NDArray[Any] = centres.astype(dtype).T
-    half = (np.einsum("ij,ij->i", centres, centres, dtype=np.float64) / 2).astype(dtype)
+    with np.errstate(over="ignore"):
+        half = (np.einsum("ij,ij->i", centres, centres, dtype=np.float64) / 2).astype(dtype)
     labels = np.empty(len(rows), dtype=np.uint16)
     block = max(1, PRODUCT_CELLS // len(centres))
     for start in range(0, len(rows), block):
@@ -89,12 +90,13 @@ def _decide_near_ties(
 ) -> None:
     """Overwrite `found` where the second best score is within the rounding error of the best."""
     d = x.shape[1]
-    largest = np.sqrt(2 * float(half.max()))
+    largest = np.sqrt(2 * float(half.max()) + 2.0**-125)  # half may have lost what is smaller
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
-        error = (d + 4) * 2.0**-23 * (lengths * largest + largest**2)
-        close = scores >= (scores.max(axis=1) - 2 * error)[:, None]
-    near = np.flatnonzero(close.sum(axis=1) != 1)  # 0: not a number
+        error = (d + 4) * (2.0**-23 * (lengths * largest + largest**2) + 2.0**-149)  # the last: the smallest number
+        best = scores.max(axis=1)
+        close = scores >= (best - 2 * error)[:, None]
+    near = np.flatnonzero((close.sum(axis=1) != 1) | ~np.isfinite(best))
     if not len(near):
         return
     labels = np.zeros(len(near), dtype=np.uint16)

@@ -25,6 +25,8 @@ class Checkpoint:
     @classmethod
     def open(cls, folder: Path, parameters: dict[str, Any], data: TrainingData) -> "Checkpoint":
         """Create the folder, or go on with it. Raises InvalidInputError if it is that of another training."""
+        if not isinstance(folder, str | Path):
+            raise InvalidInputError(f"checkpoint: expected a folder, as text or a Path, got {folder!r:.60}")
         folder = Path(folder)
         path = folder / "training.json"
         wanted = {
@@ -72,7 +74,7 @@ class Checkpoint:
         try:
             with system_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 n_children, centres = arrays["n_children"], arrays["centres"]
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):  # RuntimeError: another kind of zip
             raise CorruptedError(f"{path}: damaged; delete this file and those of later levels") from None
         if n_children.shape != (n_cells,) or n_children.sum() != len(centres):
             raise CorruptedError(f"{path}: does not fit the level above; delete this file and those of later levels")

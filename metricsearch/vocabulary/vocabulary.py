@@ -121,16 +121,16 @@ class Vocabulary:
         x = plain_view(self.check_descriptors(descriptors, "descriptors"))
         r = min(check_positive(n_assignments, "n_assignments"), self.n_leaves)
         checked = r if n_checks is None else min(check_integer(n_checks, "n_checks", n_assignments), self.n_leaves)
-        words = np.empty((len(x), checked), dtype=np.uint32)
-        distances = np.empty((len(x), checked), dtype=np.float32)
+        words = np.empty((len(x), r), dtype=np.uint32)
+        distances = np.empty((len(x), r), dtype=np.float32)
 
         def find(start: int) -> None:
             part = slice(start, start + SOFT_BATCH)
             tree = (self.centres, self.first_child, self.n_children, self.branching, self.depth)
-            _kernels.nearest_leaves(x[part], *tree, words[part], distances[part])
+            _kernels.nearest_leaves(x[part], *tree, checked, words[part], distances[part])
 
         thread_map(find, range(0, len(x), SOFT_BATCH), resolve_threads(n_threads))
-        return np.ascontiguousarray(words[:, :r]), np.ascontiguousarray(distances[:, :r])
+        return words, distances
 
     def check_descriptors(self, x: Any, name: str) -> NDArray[Any]:
         """Return `x` as (n, d) array of this vocabulary's dtype; n = 0 is fine.

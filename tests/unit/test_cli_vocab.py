@@ -66,6 +66,8 @@ def made(tmp_path_factory):
     with VocabularyTree(4, 2) as tree:
         tree.fit(np.random.default_rng(0).integers(0, 256, (60, 128)).astype(np.uint8))
         tree.save(folder / "unknown.vt")
+    with VocabularyTree(4, 2) as tree:
+        tree.save(folder / "by_hand.vt", features={"made": "by hand"})
     return folder
 
 
@@ -120,6 +122,13 @@ def test_photos_are_numbered_in_their_order_and_may_come_from_a_feature_file(run
     asked = ["vocab", "search", folder / "photos.vt", "--features-of", folder / "photos.h5", "-k", 1]
     assert run(*asked, *images)[1] == out
     assert [row[2] for row in rows(run(*asked)[1])] == ["0", "1", "2", "3", "4"]
+
+
+def test_an_image_that_is_not_there_is_said_before_any_answer(run, folder, made):
+    asked = ["--features-of", folder / "photos.h5", "--image", made / "photos" / "1.png", "--image", "x.png"]
+    status, out, err = run("vocab", "search", folder / "photos.vt", *asked)
+    assert (status, out) == (2, "")
+    assert "x.png" in err
 
 
 def test_verification_counts_inliers_and_puts_the_right_image_first(run, folder):
@@ -264,6 +273,7 @@ MISTAKES = {
     "other features": (["index", "{photos.vt}", "{root.h5}"], "kind sift there, rootsift here"),
     "a name that is not UTF-8": (["index", "{photos.vt}", "{latin.h5}"], "not UTF-8", "rename"),
     "features that nobody told": (["index", "{unknown.vt}", "{photos.h5}"], "vocab train"),
+    "features told in other words": (["index", "{by_hand.vt}", "{photos.h5}"], "vocab train"),
     "no query": (["search", "{photos.vt}"], "PHOTOS"),
     "two kinds of query": (["search", "{photos.vt}", "{query.png}", "--features-of", "{photos.h5}"], "PHOTOS"),
     "an image of no file": (["search", "{photos.vt}", "{query.png}", "--image", "2.png"], "--features-of"),

@@ -284,6 +284,18 @@ def test_revisited_sets_keep_the_order_of_their_list(revisited):
     assert (query.easy, query.hard, query.junk, query.relevant) == ({1}, {0}, {2}, {0, 1})
 
 
+def test_revisited_queries_that_share_an_image_show_one_object(tmp_path, expect):
+    names = ["all_souls_1", "oxford_2", "keble_3", "oxford_4", "oxford_5"]
+    shown = [([0], []), ([], [1]), ([2], []), ([1], [0]), ([], [])]  # the fourth joins the first two
+    expect("roxford5k", 3, 5)
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg", *(f"{name}.jpg" for name in names))
+    truth = [{"bbx": [1, 2, 3, 4], "easy": easy, "hard": hard, "junk": []} for easy, hard in shown]
+    table = {"imlist": ["a", "b", "c"], "qimlist": names, "gnd": truth}
+    (tmp_path / "gnd_roxford5k.json").write_text(json.dumps(table))
+    groups = [query.group for query in load_image_set("roxford5k", folder=tmp_path).queries]
+    assert groups == ["all_souls_1", "all_souls_1", "keble_3", "all_souls_1", "oxford_5"]
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

@@ -10,7 +10,7 @@ from metricsearch.errors import ConfigError, InvalidInputError, MissingDataError
 from metricsearch.experiment import load_config, run_experiment
 from metricsearch.experiment.parts import Part
 from metricsearch.experiment.retrieval import data as data_module
-from metricsearch.experiment.retrieval import measuring, tables
+from metricsearch.experiment.retrieval import measuring, searching, tables
 from metricsearch.experiment.retrieval.config import DataConfig, FeaturesConfig
 from metricsearch.experiment.retrieval.data import CachedFeatures, Photo, in_box, load_photos
 from metricsearch.features import LocalFeatures
@@ -343,6 +343,31 @@ def test_queries_without_relevant_images_do_not_count(load, data_dir):
     assert found["m"] == 100
 
 
+def test_revisited_sets_are_measured_as_easy_medium_and_hard(load):
+    text = HEAD + '[data]\nimages = "roxford5k"\n[measure]\nmeasures = ["map", "map_easy", "map_hard"]\n'
+    config = load(text)
+    # Wrong, junk, hard, easy, wrong, easy.
+    answer = searching._Answer(np.array([5, 4, 2, 0, 6, 1]), np.arange(6.0))
+    query = ImageQuery(
+        path=None, relevant={0, 1, 2}, group="g", junk=frozenset({4}), easy=frozenset({0, 1}), hard=frozenset({2})
+    )
+    without_hard = ImageQuery(path=None, relevant=frozenset({0}), group="h", easy=frozenset({0}))
+    searched = searching.Searched(range(9), (query, without_hard), [], None, config.measure)
+    found = searching._stacked([searching._evaluated(searched, answer, i) for i in range(2)])
+    # Each image adds the mean of the precisions before and at its place, without the junk of the setting.
+    medium = ((0 + 1 / 2) / 2 + (1 / 2 + 2 / 3) / 2 + (2 / 4 + 3 / 5) / 2) / 3
+    easy = ((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2
+    hard = (0 + 1 / 2) / 2
+    alone = (0 + 1 / 4) / 2  # 5, 4 and 2 are wrong answers to the second query
+    assert found["average_precision"] == pytest.approx([medium, alone])
+    assert found["average_precision_easy"] == pytest.approx([easy, alone])
+    assert found["average_precision_hard"] == pytest.approx([hard, np.nan], nan_ok=True)
+    part = part_of(found["ranks"], [0, 1])
+    part.arrays.update(found)
+    assert tables._average_precision(config, part, "map_easy")["map_easy"] == pytest.approx(50 * (easy + alone))
+    assert tables._average_precision(config, part, "map_hard")["map_hard"] == pytest.approx(100 * hard)
+
+
 @pytest.mark.parametrize(
     ("ranks", "k", "top", "share"),
     [
@@ -378,6 +403,8 @@ def test_shares_of_the_database_are_whole_images(percent, n, limit):
         ("n_distractor_images = 6", "n_groups = 6", 'n_groups and photos: only for images = "synthetic-views"'),
         ('"ukbench-25"', '"synthetic-views"', "n_groups and photos: both are needed"),
         ("n_distractor_images = 6", 'independent = ["oxford-affine"]', "independent: oxford-affine is in the database"),
+        ('["oxford-affine"]', '["ukbench-25"]', "data.distractors: ukbench-25 holds the targets"),
+        ('["oxford-affine"]', '["oxford-affine", "oxford-affine"]', "data.distractors: oxford-affine is named twice"),
         ("depth = 2", "depth = 2\nnorm = 'l1'", "vocabulary.norm: unknown key"),
         ("depth = 2", "depth = 2\ntrain_on = 'independent'", "data.independent: missing"),
         ("branching = 8", "branching = 1", "vocabulary.branching: expected a whole number in 2..65535, got 1"),
@@ -393,8 +420,10 @@ def test_shares_of_the_database_are_whole_images(percent, n, limit):
         (
             '"map"]',
             '"mAP"]',
-            "measures[4]: expected a list; each: one of perfect_retrieval, ns_score, top, relevant_in, map, got 'mAP'",
+            "measures[4]: expected a list; each: one of perfect_retrieval, ns_score, top, relevant_in, map, map_easy, "
+            "map_hard, got 'mAP'",
         ),
+        ('"map"]', '"map_hard"]', "measures: map_hard is for sets of easy and hard images: roxford5k, rparis6k"),
         ("A = 90.6", "B = 90.6", "report.paper_values: no series 'B'; series: A, N, R"),
         ('"n_entries"', '"entries"', "report.y: no column 'entries'; columns:"),
         (

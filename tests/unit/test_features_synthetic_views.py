@@ -117,3 +117,4 @@ def test_mistakes(tmp_path):
         write_synthetic_views([], tmp_path)
     with pytest.raises(MissingDataError, match="no such file"):
         write_synthetic_views([tmp_path / "x.jpg"], tmp_path / "views")
+    assert not (tmp_path / "views").exists()  # or the next call would be refused

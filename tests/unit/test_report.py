@@ -11,7 +11,7 @@ from metricsearch.report import line_figure, save_figure, stacked_figure, write_
 from metricsearch.report.cells import cell, markdown_table
 from metricsearch.report.figures import bar_figure
 from metricsearch.report.frames import Curve, curves, over_seeds
-from metricsearch.report.markdown import write_figures
+from metricsearch.report.markdown import figure_title, write_figures
 from metricsearch.report.tables import recall_table, result_tables
 
 CONFIG = """
@@ -138,6 +138,9 @@ def test_bars_have_intervals_and_published_values():
     np.testing.assert_allclose([bar.get_height() for bar in bars], [0.01, 0.04])
     assert (marks.get_xdata().tolist(), marks.get_ydata().tolist()) == ([1], [0.3])
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["A", "B"]
+    close = table.assign(recall_at_1=[0.9, 0.91], recall_at_1_low=[0.89, 0.9], recall_at_1_high=[0.91, 0.92])
+    figure = bar_figure(close, y="recall_at_1", title="t", paper_values={"B": 0.93})
+    assert figure.axes[0].get_ylim()[0] == 0  # the length of a bar is its value
     assert bar_figure(table, y="distance_share", title="t", paper_values={})  # no interval, nothing published
 
 
@@ -155,6 +158,22 @@ def test_a_figure_that_cannot_be_drawn_is_named(tmp_path):
         "Not drawn, because not reached: 1 of 4 values of recall of 1-NN.",
         "No figure of recall of 9-NN: no point reached it.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "synthetic", "data", "title", "expected"),
+    [
+        ("retrieval", True, "views", "t", "t, synthetic views"),
+        ("retrieval", True, "views", "t, synthetic views", "t, synthetic views"),  # not twice
+        ("retrieval", True, "views + 3 synthetic bags", "t", "t, synthetic views, synthetic bags of words"),
+        ("retrieval", False, "ukbench + 3 synthetic bags", "t", "t, synthetic bags of words"),
+        ("retrieval", False, "ukbench", "t", "t"),
+        ("candidates", True, "d", "t", "t, synthetic data"),
+    ],
+)
+def test_the_title_of_a_figure_says_what_is_synthetic(kind, synthetic, data, title, expected):
+    about = {"kind": kind, "title": title, "synthetic": synthetic, "report": {"title": None}}
+    assert figure_title(about, frame().assign(data=data)) == expected
 
 
 def test_a_table_that_is_too_long_is_named_with_its_length():

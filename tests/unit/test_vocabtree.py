@@ -441,6 +441,13 @@ MISTAKES = [
     (InvalidInputError, r"words\[1\].*got -1", lambda t: t.add_words([5, 6], [[2], [-1]])),
     (InvalidInputError, r"words\[0\].*float64", lambda t: t.add_words([5], [[1.5]])),
     (InvalidInputError, "2 in total, got 1", lambda t: t.add_words([5, 6], [[2]])),
+    (InvalidInputError, "words: expected .* list of arrays, got None", lambda t: t.add_words([5], None)),
+    (InvalidInputError, "words: expected .* list of arrays, got 7", lambda t: t.reweight_words(7)),
+    (InvalidInputError, "names: expected one per image", lambda t: t.add_words([5], [[2]], names=7)),
+    (InvalidInputError, "images: expected .* got None", lambda t: t.add_images(None)),
+    (InvalidInputError, "independent: expected .* got 5", lambda t: t.reweight(5)),
+    (InvalidInputError, "queries: expected .* got 5", lambda t: t.search_many(5)),
+    (InvalidInputError, r"images\[0\]: expected", lambda t: t.add_images([[5, descriptors(1), ""]])),
     (InvalidInputError, "starts: expected ascending", lambda t: t.add_words([5, 6], ([2, 3], [0, 1, 1]))),
     (InvalidInputError, "starts: expected", lambda t: t.add_words([5, 6], ([2, 3], [0.0, 1, 2]))),
     (InvalidInputError, "names", lambda t: t.add_words([5], [[2]], names=["a", "b"])),
@@ -495,6 +502,7 @@ def test_an_image_that_fails_late_takes_back_those_before(monkeypatch):
         ({"start": "best"}, "start: expected one of random"),
         ({"hamming": 1}, "hamming: expected True or False"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
         ({"n_threads": 0}, "n_threads"),
     ],
 )
@@ -559,11 +567,20 @@ def test_impossible_scorings_are_refused(options):
 # ---------------------------------------------------------------------- memory
 
 
+def test_scorers_of_older_images_are_given_up_with_their_segments():
+    tree = tree_of_words(TWELVE)
+    for scoring in (Scoring(), Scoring(norm="l2"), Scoring(levels=2)):
+        tree.search_words([1], scoring=scoring)
+    tree.add_words([1], [[1, 2, 3]])
+    tree.search_words([1])
+    assert [scorer.state for scorer in tree._scorers._scorers.values()] == [tree._state]
+
+
 def test_memory_is_the_sum_of_all_arrays():
     tree = tree_of_words(TWELVE)
     tree.reweight_words([[1], [2, 3]])
     tree.remove([100])
-    segments = sum(segment.n_bytes for segment in tree._state.segments)
+    segments = sum(array.nbytes for segment in tree._state.segments for array in segment.to_arrays().values())
     kept = sum(array.nbytes for array in tree._state.weights.to_arrays().values())
     assert tree.memory_bytes == segments + kept + 4
     tree.search_words([1])

@@ -1,8 +1,10 @@
 """A vocabulary tree on disk: what a change has returned from is there, readers see whole states, mistakes are named."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -187,6 +189,16 @@ def test_a_checkpoint_of_a_training_that_has_not_ended_stays(tmp_path):
     assert (tmp_path / "t.vt" / "checkpoint").is_dir()
 
 
+def test_what_is_told_of_the_features_is_that_which_json_holds(tmp_path):
+    for number, features in enumerate(({9: "a", 10: ("b", 1)}, {1: 2, "a": 3})):
+        with untrained() as made:
+            made.save(tmp_path / f"{number}.vt", features=features)
+            told = made.info()["features"]
+        assert told == json.loads(json.dumps(features))
+        with VocabularyTree.open(tmp_path / f"{number}.vt", readonly=True) as opened:
+            assert opened.info()["features"] == told
+
+
 def test_a_change_writes_only_what_is_new(tree):
     before = {name: (tree.path / name).stat().st_ino for name in named(tree.path)}
     tree.remove([7])
@@ -318,6 +330,58 @@ def test_what_a_killed_save_has_left_is_deleted_by_the_next_one_unless_it_is_at_
 
 
 @pytest.mark.parametrize("hamming", [False], indirect=True)
+def test_leftovers_that_cannot_be_deleted_do_not_undo_a_change(tree, monkeypatch):
+    from metricsearch.vocabtree import disk
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(disk, "delete_temporary_manifests", refuse)
+    tree.add(100, descriptors(100))
+    assert 100 in tree.image_ids()
+    assert reopened(tree) == answers(tree)
+    monkeypatch.undo()
+    tree.add(101, descriptors(101))
+    assert reopened(tree) == answers(tree)
+    assert_tidy(tree.path)
+
+
+@pytest.mark.parametrize("hamming", [False], indirect=True)
+def test_a_forked_child_searches_and_the_parent_stays_the_writer(tree):
+    before = answers(tree)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with pytest.raises(InvalidInputError, match="another process"):
+                tree.remove([1])
+            tree.close()
+            status = 0 if answers(tree) == before else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with pytest.raises(StorageError, match="open for writing already"):
+        VocabularyTree.open(tree.path)
+    tree.add(100, descriptors(100))
+    assert reopened(tree) == answers(tree)
+
+
+@pytest.mark.parametrize("hamming", [False], indirect=True)
+def test_closing_waits_for_a_change_that_another_thread_makes(tree):
+    closing = threading.Thread(target=tree.close)
+
+    def slow():
+        closing.start()
+        closing.join(0.2)
+        yield (100, descriptors(100), "")
+
+    tree.add_images(slow())
+    closing.join()
+    assert 100 in tree.image_ids()
+    assert reopened(tree) == answers(tree)
+
+
+@pytest.mark.parametrize("hamming", [False], indirect=True)
 def test_a_copy_without_the_lock_file_can_be_opened(tree):
     tree.close()
     (tree.path / "lock").unlink()
@@ -367,6 +431,8 @@ def test_what_is_no_tree_is_said_in_one_line(tree, tmp_path):
     assert not list((tmp_path / "folder").iterdir())
     with pytest.raises(InvalidInputError, match="path"):
         VocabularyTree.open(7)
+    with pytest.raises(InvalidInputError, match="^n_threads: expected"):
+        VocabularyTree.open(tree.path, readonly=True, n_threads=0)
 
 
 @pytest.mark.parametrize("hamming", [False], indirect=True)

@@ -10,7 +10,7 @@ import pytest
 
 from metricsearch.errors import CorruptedError
 from metricsearch.manifests import ManifestKind
-from metricsearch.vocabtree import VocabularyTree, disk
+from metricsearch.vocabtree import Scoring, VocabularyTree, disk
 
 D = 6
 
@@ -138,11 +138,32 @@ def test_lists_that_do_not_end_where_they_should_are_found_by_the_first_search(p
     monkeypatch.setattr(disk, "CHECKED_BYTES", 0)
     file = next(file for file in array_files(path) if file.name == "postings.npy")
     content = file.read_bytes()
-    for byte in (0x00, 0x03, 0x7F, 0xFE):  # 0xFE: a number that never ends
+    # 0xFE: a number that never ends; the last: one of 64 bits, which is below zero
+    for damage in (b"\x00", b"\x03", b"\x7f", b"\xfe", b"\xff" * 9 + b"\x00", b"\x80" * 9 + b"\x01"):
         begin = len(content) - len(content) // 4
-        file.write_bytes(content[:begin] + bytes([byte]) * (len(content) - begin))
-        with VocabularyTree.open(path, readonly=True) as tree, pytest.raises(CorruptedError, match="list is damaged"):
-            tree.search(descriptors(0))
+        file.write_bytes((content[:begin] + damage * len(content))[: len(content)])
+        with VocabularyTree.open(path) as tree:
+            for scoring in (Scoring(), Scoring(levels=3), Scoring(hamming_threshold=30)):
+                with pytest.raises(CorruptedError, match="list is damaged"):
+                    tree.search(descriptors(0), scoring=scoring)
+            with pytest.raises(CorruptedError, match="inverted list of word .* is damaged"):
+                tree.compact()
+
+
+def test_a_changed_number_of_descriptors_is_found_by_the_first_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "CHECKED_BYTES", 0)
+    with VocabularyTree(3, 2) as tree:
+        tree.add_words([1, 2, 3], [[0, 0], [0, 0, 4], [5]])
+        tree.save(tmp_path / "words.vt")
+    file = next(file for file in (tmp_path / "words.vt").rglob("postings.npy"))
+    content = file.read_bytes()
+    assert content[-6:] == bytes([1, 0, 1, 0, 2, 4])  # word 0: images 0 and 1, twice each
+    for damage in (bytes([1, 0, 1, 9, 2, 4]), bytes([1, 127, 1, 0, 2, 4])):
+        file.write_bytes(content[:-6] + damage)
+        with VocabularyTree.open(tmp_path / "words.vt", readonly=True) as tree:
+            for scoring in (Scoring(), Scoring(norm="l2", levels=2)):
+                with pytest.raises(CorruptedError, match="list is damaged"):
+                    tree.search_words([0, 5], scoring=scoring)
 
 
 def test_cut_files_are_found_when_the_tree_is_opened(path):
@@ -207,6 +228,10 @@ def manifest_without_what(change):
         lambda content: content["segments"][0]["content"].update(folder="segments/000777"),
         lambda content: content["segments"][0]["content"]["files"]["leaves.npy"].update(dtype="x"),
         lambda content: content["segments"][0]["content"]["files"]["leaves.npy"].update(shape=[3]),
+        lambda content: content["segments"][0]["content"]["files"]["leaves.npy"].update(shape=[10**6]),
+        lambda content: content["segments"][0]["content"]["files"]["leaves.npy"].update(shape=["3"]),
+        lambda content: content["segments"][0]["content"]["files"]["leaves.npy"].update(shape=[-3]),
+        lambda content: content["vocabulary"]["parameters"].update(depth=30),
         lambda content: content["segments"][0].update(removed=content["segments"][1]["content"]),
     ],
 )

@@ -1,5 +1,7 @@
 """Training and quantisation against the slow oracle, and their promises one by one."""
 
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
@@ -159,6 +161,18 @@ def test_products_and_loops_choose_the_same_centres():
         assert np.array_equal(labels[200], ref)
 
 
+@pytest.mark.parametrize("scale", [1e-40, 1e-23, 1e-21, 1e-10, 1e19, 1e20, 1e38])
+def test_products_of_numbers_that_float32_cannot_hold_are_decided_by_the_loops(scale):
+    rng = np.random.default_rng(0)
+    x, centres = (rng.uniform(-1, 1, (n, 64)) * scale for n in (600, 90))
+    x, centres = x.astype(np.float32), centres.astype(np.float32)
+    labels = np.zeros(600, dtype=np.uint16)
+    cells = Cells(*(np.array([value], dtype=np.int64) for value in (0, 600, 0, 90)))
+    assign_nearest(x, np.arange(600), cells, centres, labels)
+    ref = ((x[:, None].astype(np.float64) - centres[None].astype(np.float64)) ** 2).sum(axis=2).argmin(axis=1)
+    assert np.array_equal(labels, ref)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_flat_words_are_nearest_centres(dtype):
     x = blobs(2000, dtype=dtype)
@@ -254,6 +268,17 @@ def test_with_enough_checks_the_nearest_leaves_are_found_and_more_checks_never_l
         vocabulary.quantize_soft(x[:2], 3, n_checks=2)
 
 
+def test_memory_of_soft_assignment_does_not_grow_with_descriptors_times_checks():
+    x = blobs(4000)
+    vocabulary = train_vocabulary(x, branching=300, depth=1, cycles=1)
+    vocabulary.quantize_soft(x[:10], 2, n_checks=5)  # compiled now
+    tracemalloc.start()
+    vocabulary.quantize_soft(x, 2, n_threads=1, n_checks=vocabulary.n_leaves)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * len(x) * vocabulary.n_leaves / 10
+
+
 def test_equally_near_nodes_are_taken_by_word():
     tree = Vocabulary(
         5,
@@ -334,6 +359,21 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path, name, damage):
         train_vocabulary(x, branching=3, depth=2, checkpoint=tmp_path)
 
 
+def test_a_flipped_byte_of_a_checkpoint_is_an_error_or_changes_nothing(tmp_path):
+    x = blobs(60, d=2)
+    ref = train_vocabulary(x, branching=3, depth=2, checkpoint=tmp_path)
+    path = tmp_path / "level-1.npz"
+    whole = path.read_bytes()
+    n_found = 0
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x81]) + whole[at + 1 :])
+        try:
+            assert same(ref, train_vocabulary(x, branching=3, depth=2, checkpoint=tmp_path))
+        except (CorruptedError, StorageError):
+            n_found += 1
+    assert n_found > len(whole) / 2
+
+
 # ---------------------------------------------------------------- what users get wrong
 
 
@@ -349,6 +389,7 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path, name, damage):
         ({"seed": -1}, "seed: expected"),
         ({"memory_bytes": 0}, "memory_bytes: expected"),
         ({"n_threads": 0}, "n_threads: expected"),
+        ({"checkpoint": 7}, "checkpoint: expected"),
     ],
 )
 def test_impossible_parameters_are_refused(options, message):

@@ -44,9 +44,10 @@ Weights = Annotated[
 Model = Annotated[Literal["homography", "similarity"], Field(description="one of homography, similarity")]
 Method = Annotated[Literal["magsac", "lo-ransac", "ransac"], Field(description="one of magsac, lo-ransac, ransac")]
 Measure = Annotated[
-    Literal["perfect_retrieval", "ns_score", "top", "relevant_in", "map"],
-    Field(description="one of perfect_retrieval, ns_score, top, relevant_in, map"),
+    Literal["perfect_retrieval", "ns_score", "top", "relevant_in", "map", "map_easy", "map_hard"],
+    Field(description="one of perfect_retrieval, ns_score, top, relevant_in, map, map_easy, map_hard"),
 ]
+REVISITED = ("roxford5k", "rparis6k")
 
 
 class DataConfig(Table):
@@ -88,6 +89,10 @@ class DataConfig(Table):
             raise ValueError('n_groups and photos: only for images = "synthetic-views"')
         if self.n_distractor_images and not self.distractors:
             raise ValueError("n_distractor_images: distractors names no image set")
+        if self.images in self.distractors:
+            raise ValueError(f"distractors: {self.images} holds the targets; their copies would be wrong answers")
+        if twice := [name for name in self.distractors if self.distractors.count(name) > 1]:
+            raise ValueError(f"distractors: {twice[0]} is named twice")
         inside = {self.images, *self.photos, *self.distractors}
         if shared := sorted(inside & set(self.independent)):
             raise ValueError(f"independent: {shared[0]} is in the database too")
@@ -247,7 +252,7 @@ class RetrievalSeries(SeriesConfig):
 class MeasureConfig(Table):
     """[measure]: what is counted for each query."""
 
-    measures: OneOrMany[Measure] = ("perfect_retrieval",)
+    measures: OneOrMany[Measure] = ("perfect_retrieval",)  # of the revisited sets "map" is their medium setting
     k: OneOrMany[Count] = (1, 10)  # of the measures "top" and "relevant_in"
     rank_percent: OneOrMany[Percent] = ()  # ends of the rank curve, in per cent of the database; rank 1 is always there
     n_results: Count = 4  # asked for by the timed queries
@@ -300,6 +305,10 @@ class RetrievalExperiment(ExperimentConfig):
         sources = {source for point in self.points() for source in (point.vocabulary.train_on, point.scoring.weights)}
         if "independent" in sources and not self.data.independent:
             raise ValueError('data.independent: missing; train_on or weights = "independent" takes its image sets')
+        graded = [name for name in self.measure.measures if name in ("map_easy", "map_hard")]
+        if graded and self.data.images not in REVISITED:
+            sets = ", ".join(REVISITED)
+            raise ValueError(f"measure.measures: {graded[0]} is for sets of easy and hard images: {sets}")
         return self
 
     def point(self, label: str, values: dict[str, Any]) -> RetrievalPoint:

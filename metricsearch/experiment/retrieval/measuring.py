@@ -38,8 +38,8 @@ def measure(
     """The parts of `pending`: one after another by features, vocabulary, size of the database, weights.
 
     arrays, one row per query: ranks and worst_ranks (n_queries, most relevant images), see `relevant_ranks`, 0 where
-    a query has fewer; groups; first_ids (best answers, -1 where there are fewer); ns_score and average_precision where
-    asked for; times in ms and counts.
+    a query has fewer; groups; first_ids (best answers, -1 where there are fewer); ns_score, average_precision and
+    average_precision_easy, _hard where asked for; times in ms and counts.
     """
     phase("photos")
     photos = load_photos(config.data)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.datasets import ImageQuery
-from metricsearch.evaluation import average_precision, ns_score, relevant_ranks
+from metricsearch.evaluation import average_precision, ns_score, relevant_ranks, revisited_sets
 from metricsearch.experiment.retrieval.columns import COUNTS, TIMES
 from metricsearch.experiment.retrieval.config import MeasureConfig, RetrievalPoint
 from metricsearch.features import LocalFeatures
@@ -120,6 +120,10 @@ def _evaluated(searched: Searched, answer: _Answer, i: int) -> dict[str, Any]:
         values["ns_score"] = ns_score(answer.ids[:N_FIRST], query.relevant | own)
     if "map" in searched.measure.measures:
         values["average_precision"] = average_precision(ids, query.relevant, junk=junk)
+    for setting in ("easy", "hard"):
+        if f"map_{setting}" in searched.measure.measures:
+            right, ignored = revisited_sets(query.easy, query.hard, junk, setting)
+            values[f"average_precision_{setting}"] = average_precision(ids, right, junk=ignored)
     return values
 
 

@@ -42,9 +42,8 @@ def point_row(config: RetrievalExperiment, part: Part) -> dict[str, Any]:
         if measure == "perfect_retrieval":
             for name, ranks in ((measure, arrays["ranks"]), (f"{measure}_worst", arrays["worst_ranks"])):
                 row |= _mean(config, part, name, _within(ranks, 1), ranks > 0)
-        elif measure == "map":
-            found = ~np.isnan(arrays["average_precision"])
-            row |= _mean(config, part, measure, 100 * np.nan_to_num(arrays["average_precision"]), found)
+        elif measure.startswith("map"):
+            row |= _average_precision(config, part, measure)
         elif measure == "ns_score":
             row |= _mean(config, part, measure, arrays["ns_score"], np.ones(len(arrays["ns_score"])))
         else:
@@ -87,6 +86,12 @@ def _found_in(measure: str, ranks: NDArray[np.int64], k: int) -> tuple[Values, N
     n_relevant = there.sum(axis=1)
     values: Values = 100.0 * (np.minimum(hits, 1) if measure == "top" else hits / np.maximum(n_relevant, 1))
     return values, n_relevant > 0
+
+
+def _average_precision(config: RetrievalExperiment, part: Part, measure: str) -> dict[str, float]:
+    """Its mean over the queries that have relevant images, in per cent; measure: "map", "map_easy" or "map_hard"."""
+    values = part.arrays[measure.replace("map", "average_precision")]
+    return _mean(config, part, measure, 100 * np.nan_to_num(values), ~np.isnan(values))
 
 
 def _mean(

@@ -61,7 +61,7 @@ def _get_varint(source, at):
         byte = np.int64(source[at])
         at += 1
         value |= (byte & 127) << shift
-        if byte < 128 or shift > 56:  # no whole number is longer: damaged bytes must not lead on and on
+        if byte < 128 or shift == 56:  # 63 bits: damaged bytes must not lead on and on, nor below zero
             return value, at
         shift += 7
 
@@ -86,10 +86,23 @@ def _get_checked_varint(source, at, end):
         byte = np.int64(source[at])
         at += 1
         value |= (byte & 127) << shift
-        if byte < 128 or shift > 56:  # no whole number is longer: damaged bytes must not lead on and on
+        if byte < 128:
             return value, at
         shift += 7
     return np.int64(-1), at
+
+
+@kernel
+def _get_checked_entry(source, at, end):
+    """As `_get_entry`, but with gap -1 where it does not end before `end` or holds too large a number."""
+    value, at = _get_checked_varint(source, at, end)
+    tf = np.int64(1)
+    if value >= 0 and value & 1:
+        tf, at = _get_checked_varint(source, at, end)
+        if tf < 0 or tf >= 1 << 40:
+            return np.int64(-1), tf, at
+        tf += 2
+    return (value >> 1) + 1 if value >= 0 else np.int64(-1), tf, at
 
 
 @kernel
@@ -213,8 +226,10 @@ def decode_forward(content, words, tfs):
 
 
 @kernel
-def measure_merged(postings, list_starts, leaves, numbers, merged, last, sizes, lengths, occurrences):
-    """Add the lists of one segment to what is known of the merged ones.
+def measure_merged(
+    postings, list_starts, leaves, list_lengths, list_occurrences, numbers, merged, last, sizes, lengths, occurrences
+):
+    """Add the lists of one segment to what is known of the merged ones; returns the first damaged list, or -1.
 
     numbers: (n_images,) int32, new number of each image, -1: dropped. merged: (m,) uint32, all leaves, ascending.
     last, sizes, lengths, occurrences: (m,) int64, of the merged lists so far: last image (-1: none), bytes, entries,
@@ -227,15 +242,24 @@ def measure_merged(postings, list_starts, leaves, numbers, merged, last, sizes, 
         at = list_starts[j]
         end = list_starts[j + 1]
         image = np.int64(-1)
+        n = 0
+        n_descriptors = np.int64(0)
         while at < end:
-            gap, tf, at = _get_entry(postings, at)
+            gap, tf, at = _get_checked_entry(postings, at, end)
+            if gap < 0 or gap >= numbers.size - image:
+                return j
             image += gap
+            n += 1
+            n_descriptors += tf
             number = np.int64(numbers[image])
             if number >= 0:
                 sizes[p] += _entry_size(number - last[p], tf)
                 last[p] = number
                 lengths[p] += 1
                 occurrences[p] += tf
+        if n != list_lengths[j] or n_descriptors != list_occurrences[j]:
+            return j
+    return -1
 
 
 @kernel
@@ -294,16 +318,10 @@ def check_lists(postings, list_starts, lengths, occurrences, leaves, n_images):
         n = 0
         n_descriptors = np.int64(0)
         while at < end:
-            value, at = _get_checked_varint(postings, at, end)
-            tf = np.int64(1)
-            if value >= 0 and value & 1:
-                tf, at = _get_checked_varint(postings, at, end)
-                if tf < 0 or tf >= 1 << 40:
-                    return j, total
-                tf += 2
-            if value < 0 or (value >> 1) >= n_images - image - 1:
+            gap, tf, at = _get_checked_entry(postings, at, end)
+            if gap < 0 or gap >= n_images - image:
                 return j, total
-            image += (value >> 1) + 1
+            image += gap
             n += 1
             n_descriptors += tf
             total += _mixed(image, np.int64(leaves[j]), tf)
@@ -321,15 +339,9 @@ def check_forward(forward, forward_starts, n_words):
         end = forward_starts[image + 1]
         word = np.int64(-1)
         while at < end:
-            value, at = _get_checked_varint(forward, at, end)
-            tf = np.int64(1)
-            if value >= 0 and value & 1:
-                tf, at = _get_checked_varint(forward, at, end)
-                if tf < 0 or tf >= 1 << 40:
-                    return image, total
-                tf += 2
-            if value < 0 or (value >> 1) >= n_words - word - 1:
+            gap, tf, at = _get_checked_entry(forward, at, end)
+            if gap < 0 or gap >= n_words - word:
                 return image, total
-            word += (value >> 1) + 1
+            word += gap
             total += _mixed(image, word, tf)
     return -1, total

@@ -22,7 +22,7 @@ def _get_varint(source, at):
         byte = np.int64(source[at])
         at += 1
         value |= (byte & 127) << shift
-        if byte < 128:
+        if byte < 128 or shift == 56:  # 63 bits: damaged bytes must not lead on and on, nor below zero
             return value, at
         shift += 7
 
