@@ -306,12 +306,14 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_tree(tmp_p
 
     subprocess.run(command("straight.vt"), check=True, capture_output=True)
     n_killed = 0
-    for _ in range(max(2, ROUNDS // 3)):
+    for number in range(max(2, ROUNDS // 3)):
         with subprocess.Popen(command("killed.vt"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
             checkpoint, deadline = tmp_path / "killed.vt" / "checkpoint", time.monotonic() + 60
             while not checkpoint.exists() and run.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.002)
-            time.sleep(float(np.random.default_rng().uniform(0, 1)))
+            time.sleep(
+                number * float(np.random.default_rng().uniform(0, 0.5))
+            )  # the first time at once: it is too early
             n_killed += run.poll() is None
             run.kill()
         with VocabularyTree.open(tmp_path / "killed.vt", readonly=True) as tree:
