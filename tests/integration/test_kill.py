@@ -311,9 +311,8 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_tree(tmp_p
             checkpoint, deadline = tmp_path / "killed.vt" / "checkpoint", time.monotonic() + 60
             while not checkpoint.exists() and run.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.002)
-            time.sleep(
-                number * float(np.random.default_rng().uniform(0, 0.5))
-            )  # the first time at once: it is too early
+            # The first kill comes at once: a fast machine would else have finished.
+            time.sleep(number * float(np.random.default_rng().uniform(0, 0.5)))
             n_killed += run.poll() is None
             run.kill()
         with VocabularyTree.open(tmp_path / "killed.vt", readonly=True) as tree:
