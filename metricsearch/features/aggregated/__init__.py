@@ -1,0 +1,1 @@
+"""One vector from many local descriptors: bags of words, VLAD, Fisher vectors; PCA-whitening."""

@@ -1,0 +1,1 @@
+"""Global features that need no learning: colour, texture, gradients, shape, layout."""
