@@ -39,7 +39,7 @@ def load(path: Path, n: int) -> tuple[np.ndarray, np.ndarray]:
         every = np.load(path, mmap_mode="r", allow_pickle=False)
     else:
         with FeatureFile.open(path) as file:
-            every = np.asarray(file.descriptors[:])
+            every = np.asarray(file.local().descriptors[:])
     order = np.random.default_rng(0).permutation(len(every))
     return every[np.sort(order[:n])], every[np.sort(order[n : n + N_QUERIES])]
 

@@ -40,13 +40,14 @@ def real_words(features: Path, folder: Path) -> None:
     from metricsearch.features.feature_file import FeatureFile
 
     with FeatureFile.open(features) as file:
+        table = file.local()
         begin = time.perf_counter()
-        vocabulary = VocabularyTree(BRANCHING, DEPTH).fit(file.descriptors).vocabulary
+        vocabulary = VocabularyTree(BRANCHING, DEPTH).fit(table.descriptors).vocabulary
         print(
-            f"vocabulary: {vocabulary.n_leaves:,} leaves from {len(file.descriptors):,} descriptors of {len(file):,} "
+            f"vocabulary: {vocabulary.n_leaves:,} leaves from {len(table.descriptors):,} descriptors of {len(file):,} "
             f"photos in {time.perf_counter() - begin:.0f} s"
         )
-        words = [vocabulary.quantize(file.descriptors_of(i)) for i in range(len(file))]
+        words = [vocabulary.quantize(table.descriptors_of(i)) for i in range(len(file))]
     save_words(words, folder)
 
 

@@ -2,8 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import TypeVar
 
 from metricsearch.validation import check_positive
@@ -47,6 +49,32 @@ def thread_map(function: Callable[[Item], Result], items: Iterable[Item], n_thre
         wait(futures)
     failed = next((future for future in futures if not future.cancelled() and future.exception()), None)
     return [future.result() for future in ([failed] if failed else futures)]
+
+
+def thread_stream(
+    function: Callable[[Item], Result], items: Iterable[Item], n_threads: int, ahead: int
+) -> Generator[Result, None, None]:
+    """What `thread_map` gives, one by one: at most `ahead` items are begun or wait to be taken.
+
+    No thread is idle while the others finish a group. Close it to stop early; it ends once no thread works on it.
+    """
+    if n_threads <= 1 or getattr(_inside_pool, "active", False):
+        yield from map(function, items)
+        return
+    remaining = iter(items)
+    futures: deque[Future[Result]] = deque()
+    try:
+        while True:
+            for item in islice(remaining, ahead - len(futures)):
+                futures.append(_pool("work", n_threads).submit(function, item))
+            if not futures:
+                return
+            futures[0].exception()  # wait; one that was interrupted here is still among those that are waited for
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
 
 
 def _pool(purpose: str, n_threads: int) -> ThreadPoolExecutor:

@@ -13,6 +13,8 @@ from metricsearch.cli.collections import add, build, create, info, remove, searc
 from metricsearch.cli.data import data
 from metricsearch.cli.experiments import report, run
 from metricsearch.cli.extract import extract
+from metricsearch.cli.features import features
+from metricsearch.cli.photos import index
 from metricsearch.cli.vocab import vocab
 from metricsearch.errors import CorruptedError, MetricSearchError, MissingExtraError, StorageError
 
@@ -30,7 +32,7 @@ def commands() -> None:
     """
 
 
-for command in (run, report, data, extract, create, add, build, search, remove, info, verify, vocab):
+for command in (run, report, data, index, extract, features, create, add, build, search, remove, info, verify, vocab):
     commands.add_command(command)
 
 

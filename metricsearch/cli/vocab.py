@@ -26,6 +26,7 @@ def vocab() -> None:
 @vocab.command()
 @click.argument("features", type=click.Path())
 @click.argument("tree", type=click.Path(path_type=Path))
+@click.option("--feature", help="Local feature of FEATURES; default: the only one it has.")
 @click.option("--branching", default=10, show_default=True, help="Children per node (k).")
 @click.option("--depth", default=6, show_default=True, help="Levels below the root (L).")
 @click.option("--flat", "n_words", type=int, help="Flat words, so many, in place of --branching and --depth.")
@@ -39,6 +40,7 @@ def train(
     context: click.Context,
     features: str,
     tree: Path,
+    feature: str | None,
     branching: int,
     depth: int,
     n_words: int | None,
@@ -62,7 +64,7 @@ def train(
             raise click.UsageError(f"--flat {n_words} stands in place of --{given[0]}; give one of them")
         branching, depth = n_words, 1
     parameters = {"branching": branching, "depth": depth, "cycles": cycles, "start": start, "seed": seed}
-    trained = train_tree(features, tree, parameters | {"hamming": hamming}, n_descriptors)
+    trained = train_tree(features, feature, tree, parameters | {"hamming": hamming}, n_descriptors)
     with trained:
         vocabulary = trained.vocabulary
         n_bytes = vocabulary.memory_bytes

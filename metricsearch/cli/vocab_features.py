@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import ExistsError, InvalidInputError, MissingDataError
-from metricsearch.features import FeatureFile, LocalFeatureOptions, LocalFeatures, extract_local, read_photo
+from metricsearch.features import (
+    FeatureFile,
+    LocalFeatureOptions,
+    LocalFeatures,
+    LocalTable,
+    extract_local,
+    read_photo,
+)
 from metricsearch.features.images import quiet_decoders
 from metricsearch.validation import check_positive
 from metricsearch.verification import VerificationOptions, rerank
@@ -28,23 +35,26 @@ class Query:
     features: LocalFeatures
 
 
-def train_tree(features: str, path: Path, parameters: dict[str, Any], n_descriptors: int | None) -> VocabularyTree:
+def train_tree(
+    features: str, feature: str | None, path: Path, parameters: dict[str, Any], n_descriptors: int | None
+) -> VocabularyTree:
     """The tree at `path`, trained from a feature file; one whose training was stopped goes on.
 
-    n_descriptors: size of the random sample; None: all. Raises ExistsError where it is trained already.
+    feature: the local feature; None: the only one of the file. n_descriptors: size of the random sample; None: all.
+    Raises ExistsError where it is trained already.
     """
     if n_descriptors is not None:
         check_positive(n_descriptors, "n_descriptors")
     with FeatureFile.open(features) as file:
-        made_by = {"options": file.options.to_dict(), "extractor": file.extractor}
+        table = file.local(feature)
         is_new = not path.exists()
         if is_new:
             tree = VocabularyTree(**parameters)
-            tree.save(path, features=made_by)
+            tree.save(path, features=table.provenance)
         else:
-            tree = _begun(path, parameters, file)
+            tree = _begun(path, parameters, table)
         try:
-            descriptors = _sample(file, n_descriptors, parameters["seed"])
+            descriptors = _sample(table, n_descriptors, parameters["seed"])
             tree.fit(descriptors, progress=True, checkpoint=path / CHECKPOINT)
         except BaseException as error:
             tree.close()
@@ -54,7 +64,7 @@ def train_tree(features: str, path: Path, parameters: dict[str, Any], n_descript
     return tree
 
 
-def _begun(path: Path, parameters: dict[str, Any], file: FeatureFile) -> VocabularyTree:
+def _begun(path: Path, parameters: dict[str, Any], table: LocalTable) -> VocabularyTree:
     """The untrained tree that an earlier training of the same parameters has left."""
     tree = VocabularyTree.open(path)
     try:
@@ -67,36 +77,42 @@ def _begun(path: Path, parameters: dict[str, Any], file: FeatureFile) -> Vocabul
                     f"{path}: its training was begun with {name} {told['parameters'][name]}, now {value} is given; "
                     "give the same, or delete it first"
                 )
-        check_same_features(tree, file)
+        _check_same_options(tree, table)
     except BaseException:
         tree.close()
         raise
     return tree
 
 
-def _sample(file: FeatureFile, n: int | None, seed: int) -> Any:
+def _sample(table: LocalTable, n: int | None, seed: int) -> Any:
     """All descriptors, as the dataset that training streams from; or n of them, drawn without replacement."""
-    total = len(file.descriptors)
+    total = len(table.descriptors)
     if n is None or n >= total:
-        return file.descriptors
+        return table.descriptors
     rows = np.sort(np.random.default_rng(seed).choice(total, n, replace=False))
-    drawn = np.empty((n, file.descriptors.shape[1]), dtype=np.uint8)
+    drawn = np.empty((n, table.descriptors.shape[1]), dtype=np.uint8)
     done = 0
     for low in range(0, total, _CHUNK_ROWS):
         stop = int(np.searchsorted(rows, low + _CHUNK_ROWS))
         if stop > done:
-            drawn[done:stop] = file.descriptors[low : low + _CHUNK_ROWS][rows[done:stop] - low]
+            drawn[done:stop] = table.descriptors[low : low + _CHUNK_ROWS][rows[done:stop] - low]
         done = stop
     return drawn
 
 
-def check_same_features(tree: VocabularyTree, file: FeatureFile) -> None:
-    """Raise InvalidInputError unless the file has the features that the tree was trained with."""
-    trained, given = _options_of(tree).to_dict(), file.options.to_dict()
+def features_for(tree: VocabularyTree, file: FeatureFile) -> LocalTable:
+    """The features of a file that the tree was trained with. Raises UnknownNameError, InvalidInputError."""
+    table = file.local(_options_of(tree).kind)
+    _check_same_options(tree, table)
+    return table
+
+
+def _check_same_options(tree: VocabularyTree, table: LocalTable) -> None:
+    trained, given = _options_of(tree).to_dict(), table.options.to_dict()
     differing = [f"{name} {trained[name]} there, {given[name]} here" for name in given if trained[name] != given[name]]
     if differing:
         raise InvalidInputError(
-            f"{file.path}: not the features that the tree was trained with ({'; '.join(differing)}); "
+            f"{table.path}: not the features that the tree was trained with ({'; '.join(differing)}); "
             "extract the photos with the same options"
         )
 
@@ -115,14 +131,14 @@ def _options_of(tree: VocabularyTree) -> LocalFeatureOptions:
 def index_features(tree: VocabularyTree, features: str) -> int:
     """Add the images of a feature file whose paths the tree does not have; how many. IDs follow the largest one."""
     with FeatureFile.open(features) as file:
-        check_same_features(tree, file)
+        table = features_for(tree, file)
         ids = tree.image_ids()
         known = set(tree.names(ids))
         rows = [row for row, path in enumerate(file.paths) if path not in known]
         for row in rows:
             _check_name(file, file.paths[row])
         first = int(ids.max(initial=-1)) + 1
-        images = ((first + i, file.descriptors_of(row), file.paths[row]) for i, row in enumerate(rows))
+        images = ((first + i, table.descriptors_of(row), file.paths[row]) for i, row in enumerate(rows))
         return tree.add_images(images, progress=True)
 
 
@@ -145,11 +161,11 @@ def queries_of_photos(tree: VocabularyTree, photos: Sequence[Path]) -> list[Quer
 def queries_of_file(tree: VocabularyTree, features: str, images: Sequence[str]) -> Iterator[Query]:
     """The images of a feature file, or those of these paths, as queries."""
     with FeatureFile.open(features) as file:
-        check_same_features(tree, file)
+        table = features_for(tree, file)
         rows = _rows(file)
         asked = [(path, _row(file, rows, path)) for path in images or file.paths]  # all, before the first answer
         for path, row in asked:
-            yield Query(path, file.features(row))
+            yield Query(path, table.features(row))
 
 
 def _rows(file: FeatureFile) -> dict[str, int]:
@@ -168,7 +184,7 @@ class Verifier:
     def __init__(self, tree: VocabularyTree, features: str, top: int) -> None:
         self._tree, self._top = tree, check_positive(top, "top")
         self._file = FeatureFile.open(features)
-        check_same_features(tree, self._file)
+        self._table = features_for(tree, self._file)
         self._rows = _rows(self._file)
 
     def __call__(
@@ -180,4 +196,4 @@ class Verifier:
 
     def _features(self, image_id: int) -> LocalFeatures:
         name = self._tree.names([image_id])[0]
-        return self._file.features(_row(self._file, self._rows, name))
+        return self._table.features(_row(self._file, self._rows, name))

@@ -1,4 +1,4 @@
-"""The optional packages of this part, imported when they are needed."""
+"""The optional packages of this part, imported when they are needed; each function raises MissingExtraError."""
 
 from importlib import import_module
 from typing import Any
@@ -7,13 +7,37 @@ from metricsearch.errors import MissingExtraError
 
 
 def opencv() -> Any:
-    """The module cv2. Raises MissingExtraError."""
-    return _imported("cv2", "local features", "OpenCV")
+    """The module cv2."""
+    return _imported("cv2", "local and classic features", "OpenCV")
 
 
 def pillow_image() -> Any:
-    """The module PIL.Image. Raises MissingExtraError."""
+    """The module PIL.Image."""
     return _imported("PIL.Image", "reading photos", "Pillow")
+
+
+def scikit_image(submodule: str = "") -> Any:
+    """The module skimage, or one below it: "feature" gives skimage.feature."""
+    return _imported(_below("skimage", submodule), "classic features", "scikit-image")
+
+
+def scikit_learn(submodule: str = "") -> Any:
+    """The module sklearn, or one below it: "mixture" gives sklearn.mixture."""
+    return _imported(_below("sklearn", submodule), "Fisher vectors", "scikit-learn")
+
+
+def onnxruntime() -> Any:
+    """The module onnxruntime."""
+    return _imported("onnxruntime", "CNN features", "ONNX Runtime")
+
+
+def onnx() -> Any:
+    """The module onnx."""
+    return _imported("onnx", "layers inside a CNN", "onnx")
+
+
+def _below(package: str, submodule: str) -> str:
+    return f"{package}.{submodule}" if submodule else package
 
 
 def _imported(name: str, purpose: str, package: str) -> Any:

@@ -1,18 +1,20 @@
-"""A file of local features: HDF5, one row per descriptor, photos one after another.
+"""A file of features: HDF5, photo i is row i of everything; nobody ever sees half of one.
 
-/descriptors (N, d) uint8, /keypoints (N, 4) float32, /starts (n + 1,) int64: photo i has rows starts[i]..starts[i+1]-1;
 /path, /sha256 (of the photo's bytes), /size (n, 2) int32: width, height; /failed_path, /failed_reason. Attributes:
-format, version, feature, options (JSON), extractor. Chunks carry HDF5's checksum (Fletcher-32).
+format, version. A global feature NAME: dataset /NAME (n, d) float32 with attributes provenance and metric (JSON), and
+what it learned from other photos in the group /trained/NAME. A local feature NAME: group /NAME with attribute
+provenance, descriptors (N, 128) uint8, keypoints (N, 4) float32 and starts (n + 1,) int64: photo i has rows
+starts[i]..starts[i+1]-1. Chunks carry HDF5's checksum (Fletcher-32).
 """
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,59 +25,42 @@ from metricsearch.errors import (
     InvalidInputError,
     MetricSearchError,
     MissingDataError,
+    UnknownNameError,
 )
 from metricsearch.features.local import DIMENSION, LocalFeatureOptions, LocalFeatures
-from metricsearch.files import system_errors, written_atomically
 from metricsearch.validation import check_integer
 
-FORMAT = "metricsearch-local-features"
-FORMAT_VERSION = 1
-_CHUNK_ROWS = 4096
-_BUFFERED_ROWS = 65536
-
-
-class PhotoFeatures(NamedTuple):
-    """What a file holds of one photo."""
-
-    path: str
-    sha256: str
-    features: LocalFeatures
+FORMAT = "metricsearch-features"
+FORMAT_VERSION = 2
+TRAINED = "trained"
+RESERVED = ("path", "sha256", "size", "failed_path", "failed_reason", TRAINED)  # no feature is called so
+_FORMAT_1 = "metricsearch-local-features"
 
 
 class FeatureFile:
     """Features of photos, read when asked for; photo i is number i in `paths`.
 
-    paths: as they were given when extracting. sha256: of each photo's bytes. options: what was extracted. starts:
-    (n + 1,) int64. descriptors: (N, d) uint8, the h5py dataset of all photos together, to train from. failures:
-    (path, reason) of the photos that could not be read. extractor: the program that found the features.
+    paths: as they were given when extracting. sha256: of each photo's bytes. sizes: (n, 2) int32, width and height.
+    failures: (path, reason) of the photos that could not be read. names: of the features, sorted.
     Open with `FeatureFile.open`, close it or use it in `with`.
     """
 
     def __init__(self, path: Path, file: Any) -> None:
         self.path = path
         self._file = file
-        self.options = _options_of(path, file)
-        self.extractor = str(file.attrs["extractor"])
         self.paths: list[str] = _strings(file["path"])
         self.sha256: list[str] = [value.decode() for value in file["sha256"][:].tolist()]
+        self.sizes: NDArray[np.int32] = file["size"][:]
         self.failures: list[tuple[str, str]] = list(
             zip(_strings(file["failed_path"]), _strings(file["failed_reason"]), strict=True)
         )
-        self.starts: NDArray[np.int64] = file["starts"][:]
-        self.descriptors: Any = file["descriptors"]
-        self._keypoints: Any = file["keypoints"]
-        self._sizes: NDArray[np.int32] = file["size"][:]
-        n, n_rows = len(self.paths), len(self.descriptors)
-        sound = (
-            len(self.sha256) == len(self._sizes) == n == len(self.starts) - 1
-            and self.starts[0] == 0
-            and self.starts[-1] == n_rows
-            and bool((np.diff(self.starts) >= 0).all())
-            and self.descriptors.shape == (n_rows, DIMENSION)
-            and self._keypoints.shape == (n_rows, 4)
-        )
-        if not sound:
-            raise ValueError("its parts do not fit together")
+        self.names: tuple[str, ...] = tuple(sorted(set(file) - set(RESERVED)))
+        n = len(self.paths)
+        self._local = {name: LocalTable(self, name, file[name]) for name in self.names if hasattr(file[name], "keys")}
+        _check_fit(len(self.sha256) == n and self.sizes.shape == (n, 2))
+        for name in self.names:
+            if name not in self._local:
+                _check_fit(file[name].ndim == 2 and len(file[name]) == n and file[name].dtype == np.float32)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "FeatureFile":
@@ -117,32 +102,50 @@ class FeatureFile:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def features(self, i: int) -> LocalFeatures:
-        """Keypoints and descriptors of photo i. Raises InvalidInputError, CorruptedError."""
-        rows = self._rows(i)
-        with self._reading():
-            keypoints, descriptors = self._keypoints[rows], self.descriptors[rows]
-        width, height = self._sizes[i].tolist()
-        return LocalFeatures(keypoints, descriptors, width, height)
+    def provenance(self, name: str) -> dict[str, Any]:
+        """Everything that the values of a feature depend on, see `Feature.provenance`. Raises UnknownNameError."""
+        return self._json(name, "provenance")
 
-    def descriptors_of(self, i: int) -> NDArray[np.uint8]:
-        """Descriptors (m, d) uint8 of photo i. Raises InvalidInputError, CorruptedError."""
-        rows = self._rows(i)
-        with self._reading():
-            descriptors: NDArray[np.uint8] = self.descriptors[rows]
-        return descriptors
+    def metric(self, name: str) -> dict[str, Any]:
+        """Spec of the distance meant for a global feature. Raises UnknownNameError, InvalidInputError."""
+        self._check_global(name)
+        return self._json(name, "metric")
 
-    def photos(self) -> Iterator[PhotoFeatures]:
-        """All photos, in their order."""
-        for i, (path, sha256) in enumerate(zip(self.paths, self.sha256, strict=True)):
-            yield PhotoFeatures(path, sha256, self.features(i))
+    def vectors(self, name: str) -> Any:
+        """(n, d) float32, the h5py dataset of a global feature. Raises UnknownNameError, InvalidInputError."""
+        self._check_global(name)
+        return self._file[name]
 
-    def _rows(self, i: int) -> slice:
-        i = check_integer(i, "photo", 0, len(self) - 1) if len(self) else _no_photos(self.path)
-        return slice(int(self.starts[i]), int(self.starts[i + 1]))
+    def trained_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """What a global feature learned from other photos, see `GlobalFeature.arrays`; {} for most.
+
+        Raises UnknownNameError, InvalidInputError, CorruptedError.
+        """
+        self._check_global(name)
+        with self.reading():
+            group = self._file.get(f"{TRAINED}/{name}", {})
+            return {key: dataset[()] for key, dataset in group.items()}
+
+    def is_local(self, name: str) -> bool:
+        """Whether a feature has any number of rows per photo, see `local`; else `vectors`. Raises UnknownNameError."""
+        self._check_known(name)
+        return name in self._local
+
+    def local(self, name: str | None = None) -> "LocalTable":
+        """A local feature; None: the only one there is. Raises UnknownNameError, InvalidInputError."""
+        if name is None and len(self._local) == 1:
+            return next(iter(self._local.values()))
+        if name is None:
+            held = f"has {', '.join(self._local)}; say which" if self._local else f"has {_list(self.names)}"
+            raise InvalidInputError(f"{self.path}: expected one local feature, such as sift; it {held}")
+        self._check_known(name)
+        if name not in self._local:
+            raise InvalidInputError(f"{self.path}: {name} is one vector per photo; expected a local feature")
+        return self._local[name]
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
+        """Errors while something is read become those of this package."""
         if not self._file:
             raise InvalidInputError(f"{self.path}: the file is closed; open it again")
         try:
@@ -150,81 +153,97 @@ class FeatureFile:
         except OSError as error:
             raise CorruptedError(f"{self.path}: damaged ({error}); extract the photos again") from None
 
+    def _json(self, name: str, attribute: str) -> dict[str, Any]:
+        self._check_known(name)
+        with self.reading():
+            value: dict[str, Any] = json.loads(self._file[name].attrs[attribute])
+        return value
 
-def write_feature_file(
-    path: Path,
-    photos: Iterable[PhotoFeatures],
-    options: LocalFeatureOptions,
-    extractor: str,
-    failures: Sequence[tuple[str, str]] = (),
-) -> None:
-    """Write `photos`, as they come, to `path`; nobody ever sees half a file. Raises StorageError."""
-    import h5py
+    def _check_known(self, name: str) -> None:
+        if name not in self.names:
+            raise UnknownNameError(
+                f"{self.path}: it has no feature {name!r}; it has {_list(self.names)}; extract that one too"
+            )
 
-    with system_errors(path), written_atomically(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["version"] = FORMAT_VERSION
-        file.attrs["feature"] = options.kind
-        file.attrs["options"] = json.dumps(options.to_dict(), sort_keys=True)
-        file.attrs["extractor"] = extractor
-        about = _write_rows(file, photos)
-        counts = [0, *(count for *_, count in about)]
-        file["starts"] = np.cumsum(np.array(counts, dtype=np.int64))
-        file["sha256"] = np.array([sha256 for _, sha256, _, _ in about], dtype="S64")
-        file["size"] = np.array([size for _, _, size, _ in about], dtype=np.int32).reshape(-1, 2)
-        for name, values in (
-            ("path", [path for path, *_ in about]),
-            ("failed_path", [path for path, _ in failures]),
-            ("failed_reason", [reason for _, reason in failures]),
-        ):
-            encoded = [value.encode(errors="surrogateescape") for value in values]
-            file.create_dataset(name, (len(values),), h5py.string_dtype(), data=encoded if encoded else None)
+    def _check_global(self, name: str) -> None:
+        self._check_known(name)
+        if name in self._local:
+            raise InvalidInputError(
+                f"{self.path}: {name} describes places of a photo; expected a feature with one vector per photo"
+            )
 
 
-def _write_rows(file: Any, photos: Iterable[PhotoFeatures]) -> list[tuple[str, str, tuple[int, int], int]]:
-    """Append the rows of all photos; path, sha256, size and number of rows of each."""
-    stored = {
-        name: file.create_dataset(
-            name, (0, width), dtype, maxshape=(None, width), chunks=(_CHUNK_ROWS, width), fletcher32=True
+class LocalTable:
+    """A local feature of all photos of a file.
+
+    options, provenance: how it was extracted. starts: (n + 1,) int64. descriptors: (N, 128) uint8, the h5py dataset of
+    all photos together, to train from; photo i has rows starts[i]..starts[i+1]-1.
+    """
+
+    def __init__(self, file: FeatureFile, name: str, group: Any) -> None:
+        self.name = name
+        self._file = file
+        self.path = file.path
+        self.provenance: dict[str, Any] = json.loads(group.attrs["provenance"])
+        self.options = _options(file.path, self.provenance)
+        self.starts: NDArray[np.int64] = group["starts"][:]
+        self.descriptors: Any = group["descriptors"]
+        self._keypoints: Any = group["keypoints"]
+        n_rows = len(self.descriptors)
+        _check_fit(
+            len(self) == len(file.paths)
+            and self.starts[0] == 0
+            and self.starts[-1] == n_rows
+            and bool((np.diff(self.starts) >= 0).all())
+            and self.descriptors.shape == (n_rows, DIMENSION)
+            and self._keypoints.shape == (n_rows, 4)
         )
-        for name, width, dtype in (("descriptors", DIMENSION, np.uint8), ("keypoints", 4, np.float32))
-    }
-    about: list[tuple[str, str, tuple[int, int], int]] = []
-    waiting: list[LocalFeatures] = []
 
-    def flush() -> None:
-        for name, dataset in stored.items():
-            rows = np.concatenate([getattr(features, name) for features in waiting])
-            dataset.resize(len(dataset) + len(rows), axis=0)
-            if len(rows):
-                dataset[-len(rows) :] = rows
-        waiting.clear()
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.starts) - 1
 
-    n_waiting = 0
-    for path, sha256, features in photos:
-        about.append((path, sha256, (features.width, features.height), len(features)))
-        waiting.append(features)
-        n_waiting += len(features)
-        if n_waiting >= _BUFFERED_ROWS:
-            flush()
-            n_waiting = 0
-    if waiting:
-        flush()
-    return about
+    def features(self, i: int) -> LocalFeatures:
+        """Keypoints and descriptors of photo i. Raises InvalidInputError, CorruptedError."""
+        rows = self._rows(i)
+        with self._file.reading():
+            keypoints, descriptors = self._keypoints[rows], self.descriptors[rows]
+        width, height = self._file.sizes[i].tolist()
+        return LocalFeatures(keypoints, descriptors, width, height)
+
+    def descriptors_of(self, i: int) -> NDArray[np.uint8]:
+        """Descriptors (m, 128) uint8 of photo i. Raises InvalidInputError, CorruptedError."""
+        rows = self._rows(i)
+        with self._file.reading():
+            descriptors: NDArray[np.uint8] = self.descriptors[rows]
+        return descriptors
+
+    def _rows(self, i: int) -> slice:
+        if not len(self):
+            raise InvalidInputError(f"{self.path}: it holds no photos")
+        i = check_integer(i, "photo", 0, len(self) - 1)
+        return slice(int(self.starts[i]), int(self.starts[i + 1]))
 
 
 def _check_format(path: Path, file: Any) -> None:
-    if file.attrs.get("format") != FORMAT:
-        raise InvalidInputError(f"{path}: not a file of local features; give one that `metricsearch extract` made")
-    if file.attrs["version"] != FORMAT_VERSION:
+    found = file.attrs.get("format")
+    if found not in (FORMAT, _FORMAT_1):
+        raise InvalidInputError(f"{path}: not a file of features; give one that `metricsearch extract` made")
+    version = 1 if found == _FORMAT_1 else file.attrs["version"]
+    if version != FORMAT_VERSION:
         raise FormatVersionError(
-            f"{path}: format version {file.attrs['version']}, but this program reads version {FORMAT_VERSION}; "
+            f"{path}: format version {version}, but this program reads version {FORMAT_VERSION}; "
             "extract the photos again"
         )
 
 
-def _options_of(path: Path, file: Any) -> LocalFeatureOptions:
-    values: Mapping[str, Any] = json.loads(file.attrs["options"])
+def _check_fit(fits: bool) -> None:
+    if not fits:
+        raise ValueError("its parts do not fit together")
+
+
+def _options(path: Path, provenance: dict[str, Any]) -> LocalFeatureOptions:
+    values = provenance["options"]
     if set(values) != {field.name for field in fields(LocalFeatureOptions)}:
         raise FormatVersionError(f"{path}: its options are of another program version; extract the photos again")
     return LocalFeatureOptions(**values)
@@ -234,5 +253,5 @@ def _strings(dataset: Any) -> list[str]:
     return [value.decode(errors="surrogateescape") for value in dataset[:].tolist()]
 
 
-def _no_photos(path: Path) -> int:
-    raise InvalidInputError(f"{path}: it holds no photos")
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"

@@ -22,6 +22,7 @@ SUFFIXES = frozenset(
     + (".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif")
 )
 MAX_PIXELS = 178_956_970  # twice Pillow's own bound, where it too refuses: a small file can promise a huge image
+_STRIP_PIXELS = 1 << 22
 
 PhotoPath = str | os.PathLike[str]
 
@@ -159,7 +160,7 @@ def _pixels(image: Any, colour: bool) -> NDArray[np.uint8]:
 
     if not colour:
         image.draft("L", image.size)  # a colour JPEG: its luma alone, a quarter of the memory
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16") or image.mode == "I":
         image = pillow_image().fromarray(_from_16_bits(np.asarray(image)))
     if image.mode == "F":
@@ -168,9 +169,21 @@ def _pixels(image: Any, colour: bool) -> NDArray[np.uint8]:
         image = image.convert("RGBA")
         white = pillow_image().new("RGBA", image.size, "white")
         image = pillow_image().alpha_composite(white, image)
-    if image.mode not in ("1", "L"):
+    if image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
-    return np.array(image.convert("RGB" if colour else "L"))
+    mode = "RGB" if colour else "L"
+    return _array_of(image if image.mode == mode else image.convert(mode))
+
+
+def _array_of(image: Any) -> NDArray[np.uint8]:
+    """The pixels of an L or RGB image; strip by strip, for a copy of all of them would double a large photo."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3) if image.mode == "RGB" else (height, width), dtype=np.uint8)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)) if rows < height else image)
+    return pixels
 
 
 def _from_16_bits(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -48,6 +48,13 @@ class Photo:
         """(h, w, 3) uint8, as `read_photo` gives it."""
         return self.once("rgb", lambda: decode_photo(self._data, colour=True))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, turned as the photo is."""
+        pixels = self._made.get("rgb", self._made.get("grey"))
+        height, width = (self.grey if pixels is None else pixels).shape[:2]
+        return width, height
+
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns; made at the first call with this `key` only. It must not be changed afterwards."""
         if key not in self._made:

@@ -13,26 +13,26 @@ import h5py
 import numpy as np
 import pytest
 from oracle.features import noise
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from metricsearch.features import FeatureFile, LocalFeatureOptions, extract_photos
+from metricsearch.cli import main
+from metricsearch.features import FeatureFile, Photo, extract_local, extract_photos, get_feature
 
 ROUNDS = int(os.environ.get("METRICSEARCH_KILL_ROUNDS", "6"))
 N = 40
-OPTIONS = LocalFeatureOptions()
+FEATURES = "sift,gabor-layout"
 
 # One process that has imported everything and forks a child for each round; parts are small, so that there are many.
 SERVER = """
 import os, signal, sys
-from metricsearch.features import extraction
-from metricsearch.features import LocalFeatureOptions, extract_photos
-extraction._PART_PHOTOS, extraction._GROUP_PER_THREAD = 4, 2
+from metricsearch.features import extract_photos, extraction, known_values
+known_values._PART_PHOTOS, extraction._PHOTOS_AHEAD = 4, 2
 for line in sys.stdin:
     photos, out = line.rstrip("\\n").split("\\t")
     pid = os.fork()
     if pid == 0:
         try:
-            extract_photos(photos, out, LocalFeatureOptions(), n_threads=2)
+            extract_photos(photos, out, "sift,gabor-layout", n_threads=2)
             signal.pause()
         finally:
             os._exit(1)
@@ -42,12 +42,17 @@ for line in sys.stdin:
 
 
 def content(path):
+    """Everything in an HDF5 file."""
+    found = {}
+
+    def take(name, item):
+        value = item[()] if isinstance(item, h5py.Dataset) else np.empty(0)
+        told = value.tolist() if value.dtype == object else (value.dtype, value.shape, value.tobytes())
+        found[name] = dict(item.attrs), told
+
     with h5py.File(path, "r") as file:
-        values = {name: file[name][:] for name in file}
-        return dict(file.attrs), {
-            name: value.tolist() if value.dtype == object else (value.dtype, value.shape, value.tobytes())
-            for name, value in values.items()
-        }
+        file.visititems(take)
+        return dict(file.attrs), found
 
 
 @pytest.fixture
@@ -85,30 +90,36 @@ def parts_of(out):
     return list(out.with_name(f"{out.name}.parts").glob("[0-9]*.h5"))
 
 
-def n_photos(path):
-    with FeatureFile.open(path) as file:
-        return len(file)
+def finished(out):
+    """sha256 of the photos of which all features are in parts."""
+    seen = {name: set() for name in FEATURES.split(",")}
+    for part in parts_of(out):
+        with FeatureFile.open(part) as file:
+            for name in file.names:
+                seen[name] |= set(file.sha256)
+    return set.intersection(*seen.values())
 
 
 def test_a_killed_extraction_goes_on_where_it_was(tmp_path, photos, server):
     rng = np.random.default_rng()
     expected, out = tmp_path / "expected.h5", tmp_path / "x.h5"
     begun = time.monotonic()
-    extract_photos(photos, expected, OPTIONS)
+    extract_photos(photos, expected, FEATURES)
     duration = time.monotonic() - begun
     reference = content(expected)
     n_resumed = 0
-    for _ in range(ROUNDS):
-        for _ in range(2):  # the second one goes on after the first
+    for number in range(ROUNDS):
+        for again in range(2):  # the second one goes on after the first
             pid = start(server, photos, out)
-            time.sleep(float(rng.uniform(0, duration)))
+            # The first kill comes early: a fast machine would else have finished.
+            time.sleep(float(rng.uniform(0, duration / (4 if number == again == 0 else 1))))
             kill(server, pid)
             if out.exists():  # never half of it
                 assert content(out) == reference
-        n_finished = sum(n_photos(part) for part in parts_of(out))
-        report = extract_photos(photos, out, OPTIONS)
+        n_finished = len(finished(out))
+        report = extract_photos(photos, out, FEATURES)
         assert report.n_new + report.n_kept == N
-        assert report.n_kept >= n_finished
+        assert report.n_kept == (N if report.n_new == 0 else n_finished)
         n_resumed += n_finished > 0 and report.n_new > 0
         assert content(out) == reference
         assert sorted(path.name for path in tmp_path.iterdir()) == ["expected.h5", "photos", "x.h5"]
@@ -121,8 +132,8 @@ def test_a_kill_while_a_file_grows_leaves_the_old_or_the_new_one(tmp_path, photo
     rng = np.random.default_rng()
     out = tmp_path / "x.h5"
     few = sorted(photos.glob("*.png"))[: N - 4]
-    extract_photos(few, tmp_path / "old.h5", OPTIONS)
-    extract_photos(photos, tmp_path / "new.h5", OPTIONS)
+    extract_photos(few, tmp_path / "old.h5", FEATURES)
+    extract_photos(photos, tmp_path / "new.h5", FEATURES)
     old, new = content(tmp_path / "old.h5"), content(tmp_path / "new.h5")
     for _ in range(ROUNDS):
         out.write_bytes((tmp_path / "old.h5").read_bytes())
@@ -134,6 +145,93 @@ def test_a_kill_while_a_file_grows_leaves_the_old_or_the_new_one(tmp_path, photo
         time.sleep(float(rng.uniform(0, 0.02)))
         kill(server, pid)
         assert content(out) in (old, new)
-        extract_photos(photos, out, OPTIONS)
+        extract_photos(photos, out, FEATURES)
         assert content(out) == new
         assert sorted(path.name for path in tmp_path.iterdir()) == ["new.h5", "old.h5", "photos", "x.h5"]
+
+
+def pixels(width=120, height=90, seed=0):
+    """Colours with blobs of many sizes, (height, width, 3) uint8."""
+    return np.stack([noise(height, width, seed=seed + i) for i in range(3)], axis=2)
+
+
+def large_photo():
+    """60 megapixels of large discs on grey."""
+    image = Image.new("RGB", (9000, 6667), (90, 120, 150))
+    draw = ImageDraw.Draw(image)
+    for x, y, radius, *colour in np.random.default_rng(0).integers(
+        (0, 0, 60, 0, 0, 0), (9000, 6667, 500, 256, 256, 256), (60, 6)
+    ):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), tuple(int(value) for value in colour))
+    return image
+
+
+@pytest.fixture
+def odd_photos(tmp_path):
+    """What users' folders hold: name -> the pixels a viewer shows, None where it shows none."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    rgb = pixels()
+    grey = rgb[..., 0]
+    alpha = np.where(np.arange(120) < 60, 0, 255).astype(np.uint8) * np.ones((90, 1), np.uint8)
+    exif = Image.Exif()
+    exif[0x112] = 6
+    frames = [Image.fromarray(frame).convert("P") for frame in (rgb[..., 1], 255 - grey)]
+    Image.fromarray(rgb).save(folder / "truncated.jpg", quality=95)
+    whole = (folder / "truncated.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("these are no pixels")
+    Image.fromarray(rgb[:1, :1]).save(folder / "pixel.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(folder / "grey16.png")
+    Image.fromarray(rgb).convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    Image.fromarray(np.dstack([rgb, alpha])).save(folder / "rgba.png")
+    frames[0].save(folder / "animated.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(rgb).save(folder / "turned.jpg", exif=exif, quality=95)
+    large_photo().save(folder / "large.jpg")
+    with Image.open(folder / "turned.jpg") as turned, Image.open(folder / "cmyk.jpg") as cmyk:
+        shown = {"turned.jpg": np.rot90(np.asarray(turned), -1), "cmyk.jpg": np.asarray(cmyk.convert("RGB"))}
+    with Image.open(folder / "large.jpg") as large:
+        shown["large.jpg"] = np.asarray(large)
+    shown |= {
+        "truncated.jpg": None,
+        "text.jpg": None,
+        "pixel.png": rgb[:1, :1],
+        "grey16.png": np.stack([grey] * 3, axis=2),
+        "rgba.png": np.where(alpha[..., None] == 255, rgb, 255).astype(np.uint8),
+        "animated.gif": np.stack([rgb[..., 1]] * 3, axis=2),
+    }
+    return folder, shown
+
+
+def test_a_folder_of_odd_photos(tmp_path, odd_photos, capsys):
+    from metricsearch.features.cnn import is_at_hand
+
+    folder, shown = odd_photos
+    out = tmp_path / "odd.h5"
+    names = ["sift", "hsv", *(["pool5"] if is_at_hand("googlenet") else [])]
+    with pytest.raises(SystemExit) as info:
+        main(["extract", str(folder), "--out", str(out), "--feature", ",".join(names)])
+    assert not info.value.code
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1].startswith("7 new, 0 kept, 2 not readable")
+    assert f"{folder / 'text.jpg'}: not a photo" in told.err
+    assert f"{folder / 'truncated.jpg'}: damaged photo" in told.err
+    assert "Warning" not in told.err
+    with FeatureFile.open(out) as file:
+        assert [path for path, _ in file.failures] == [str(folder / name) for name in ("text.jpg", "truncated.jpg")]
+        rows = {path.removeprefix(f"{folder}/"): row for row, path in enumerate(file.paths)}
+        assert sorted(rows) == sorted(name for name, pixels in shown.items() if pixels is not None)
+        for name, row in rows.items():
+            expected = shown[name]
+            assert file.sizes[row].tolist() == [expected.shape[1], expected.shape[0]]
+            as_shown = Photo(b"")
+            as_shown.once("rgb", lambda expected=expected: np.ascontiguousarray(expected))
+            for feature in map(get_feature, names[1:]):
+                vector = file.vectors(feature.name)[row]
+                assert np.isfinite(vector).all()
+                assert np.array_equal(vector, feature.extract(as_shown)), f"{name}: {feature.name}"
+            n_found = len(file.local().features(row))
+            assert n_found == 0 if name == "pixel.png" else n_found > 10, name
+        for name in ("grey16.png", "animated.gif"):
+            found, same = file.local().features(rows[name]), extract_local(shown[name][..., 0])
+            assert np.array_equal(found.descriptors, same.descriptors)

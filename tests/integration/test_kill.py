@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from metricsearch import Collection, PPPCodes
-from metricsearch.features import LocalFeatureOptions, LocalFeatures, PhotoFeatures, write_feature_file
+from metricsearch.features import LocalFeature, LocalFeatures, PhotoEntry, write_feature_file
 from metricsearch.vocabtree import VocabularyTree
 
 ROUNDS = int(os.environ.get("METRICSEARCH_KILL_ROUNDS", "6"))
@@ -298,7 +298,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_tree(tmp_p
     rng = np.random.default_rng(0)
     n = 30_000
     features = LocalFeatures(np.zeros((n, 4), np.float32), rng.integers(0, 256, (n, 128)).astype(np.uint8), 9, 9)
-    write_feature_file(tmp_path / "f.h5", [PhotoFeatures("p.jpg", "0" * 64, features)], LocalFeatureOptions(), "none")
+    write_feature_file(tmp_path / "f.h5", [PhotoEntry("p.jpg", "0" * 64, (9, 9))], [(LocalFeature(), [features])])
     options = ["--branching", "8", "--depth", "4", "--hamming"]
 
     def command(name):

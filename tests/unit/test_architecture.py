@@ -16,7 +16,7 @@ MAX_MODULE_LINES, MAX_FUNCTION_LINES = 400, 60
 # A part may import from parts of lower rows only, and from itself; parts of one row do not know each other.
 LAYERS = [
     ["errors"],
-    ["files", "locks", "validation", "accelerate"],
+    ["files", "locks", "validation", "accelerate", "provenance"],
     ["manifests", "array_folders", "progress", "threads"],
     ["spaces"],
     ["partition", "store", "datasets", "report", "vocabulary", "verification"],

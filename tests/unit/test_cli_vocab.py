@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metricsearch.cli import main
-from metricsearch.features import LocalFeatureOptions, LocalFeatures, PhotoFeatures, write_feature_file
+from metricsearch.features import LocalFeature, LocalFeatures, PhotoEntry, write_feature_file
 from metricsearch.vocabtree import VocabularyTree
 
 Image = pytest.importorskip("PIL.Image")
@@ -52,6 +52,8 @@ def made(tmp_path_factory):
     for arguments in (
         ["extract", folder / "photos", "--out", folder / "photos.h5"],
         ["extract", folder / "photos", "--out", folder / "root.h5", "--feature", "rootsift"],
+        ["extract", folder / "photos", "--out", folder / "colours.h5", "--feature", "hue"],
+        ["extract", folder / "photos", "--out", folder / "both.h5", "--feature", "rootsift,hue,sift"],
         ["vocab", "train", folder / "photos.h5", folder / "photos.vt", *SMALL, "--hamming"],
         ["vocab", "train", folder / "photos.h5", folder / "empty.vt", *SMALL],
         ["vocab", "index", folder / "photos.vt", folder / "photos.h5"],
@@ -60,9 +62,8 @@ def made(tmp_path_factory):
             main([str(argument) for argument in arguments])
         assert not info.value.code, arguments
     none = LocalFeatures(np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8), 9, 9)
-    name = os.fsdecode(b"caf\xe9.jpg")
-    write_feature_file(folder / "latin.h5", [PhotoFeatures(name, "1" * 64, none)], LocalFeatureOptions(), "test")
-    write_feature_file(folder / "none.h5", [PhotoFeatures("plain", "0" * 64, none)], LocalFeatureOptions(), "test")
+    for file, name in (("latin.h5", os.fsdecode(b"caf\xe9.jpg")), ("none.h5", "plain")):
+        write_feature_file(folder / file, [PhotoEntry(name, "0" * 64, (9, 9))], [(LocalFeature(), [none])])
     with VocabularyTree(4, 2) as tree:
         tree.fit(np.random.default_rng(0).integers(0, 256, (60, 128)).astype(np.uint8))
         tree.save(folder / "unknown.vt")
@@ -129,6 +130,16 @@ def test_an_image_that_is_not_there_is_said_before_any_answer(run, folder, made)
     status, out, err = run("vocab", "search", folder / "photos.vt", *asked)
     assert (status, out) == (2, "")
     assert "x.png" in err
+
+
+def test_a_tree_takes_its_own_features_from_a_file_of_several(run, folder):
+    asked = ["vocab", "search", folder / "photos.vt", "--features-of"]
+    assert run(*asked, folder / "both.h5") == run(*asked, folder / "photos.h5")
+    command = ["vocab", "train", folder / "both.h5", folder / "new.vt", *SMALL, "--feature", "rootsift"]
+    assert run(*command)[0] == 0
+    assert run("vocab", "train", folder / "root.h5", folder / "straight.vt", *SMALL)[0] == 0
+    assert same_vocabulary(folder / "new.vt", folder / "straight.vt")
+    assert run("vocab", "index", folder / "new.vt", folder / "both.h5")[1].endswith("added 5 images, 5 in all\n")
 
 
 def test_verification_counts_inliers_and_puts_the_right_image_first(run, folder):
@@ -268,9 +279,12 @@ MISTAKES = {
     "no cycles": (["train", "{photos.h5}", "{new}", "--cycles", "0"], "cycles"),
     "no sample": (["train", "{photos.h5}", "{new}", "--n-descriptors", "0"], "n_descriptors"),
     "flat and branching": (["train", "{photos.h5}", "{new}", "--flat", "9", "--branching", "3"], "--flat"),
+    "a feature that is not there": (["train", "{photos.h5}", "{new}", "--feature", "rootsift"], "it has sift"),
+    "several features": (["train", "{both.h5}", "{new}"], "rootsift, sift", "say which"),
+    "no local feature": (["train", "{colours.h5}", "{new}"], "it has hue"),
     "index into nothing": (["index", "{new}", "{photos.h5}"], "no such vocabulary tree"),
     "index into a folder": (["index", "{photos}", "{photos.h5}"], "not a vocabulary tree"),
-    "other features": (["index", "{photos.vt}", "{root.h5}"], "kind sift there, rootsift here"),
+    "other features": (["index", "{photos.vt}", "{root.h5}"], "no feature 'sift'; it has rootsift"),
     "a name that is not UTF-8": (["index", "{photos.vt}", "{latin.h5}"], "not UTF-8", "rename"),
     "features that nobody told": (["index", "{unknown.vt}", "{photos.h5}"], "vocab train"),
     "features told in other words": (["index", "{by_hand.vt}", "{photos.h5}"], "vocab train"),
@@ -289,7 +303,7 @@ MISTAKES = {
     "stop 200 %": (["search", "{photos.vt}", "{query.png}", "--stop-most", "200"], "stop_most"),
     "no signatures": (["search", "{empty.vt}", "{query.png}", "--hamming-threshold", "20"], "hamming"),
     "verify without a file": (["search", "{photos.vt}", "{query.png}", "--verify", "{new}.h5"], "no such file"),
-    "verify other features": (["search", "{photos.vt}", "{query.png}", "--verify", "{root.h5}"], "rootsift here"),
+    "verify other features": (["search", "{photos.vt}", "{query.png}", "--verify", "{root.h5}"], "no feature 'sift'"),
     "verify other photos": (["search", "{photos.vt}", "{query.png}", "--verify", "{none.h5}"], "no image"),
     "verify none": (["search", "{photos.vt}", "{query.png}", "--verify", "{photos.h5}", "--top", "0"], "top"),
     "remove an unknown ID": (["remove", "{photos.vt}", "3", "99"], "99"),

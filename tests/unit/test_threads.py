@@ -8,7 +8,14 @@ import pytest
 
 from metricsearch import threads
 from metricsearch.errors import InvalidInputError
-from metricsearch.threads import READING_THREADS, available_cores, resolve_threads, submit_reader, thread_map
+from metricsearch.threads import (
+    READING_THREADS,
+    available_cores,
+    resolve_threads,
+    submit_reader,
+    thread_map,
+    thread_stream,
+)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
@@ -40,6 +47,55 @@ def test_an_error_comes_through_when_no_thread_works_any_more(n_threads):
         with pytest.raises(ZeroDivisionError, match="item 1"):
             thread_map(work, range(20), n_threads)
         assert running == [0]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+@pytest.mark.parametrize("ahead", [1, 3, 50])
+def test_a_stream_keeps_the_order_and_runs_no_further_ahead_than_told(n_threads, ahead):
+    begun, taken, lock = [0], [0], threading.Lock()
+
+    def work(item):
+        with lock:
+            begun[0] += 1
+            assert begun[0] <= taken[0] + ahead
+        time.sleep(0.01 / (1 + item))
+        return item * item
+
+    found = []
+    for value in thread_stream(work, iter(range(20)), n_threads, ahead):
+        found.append(value)
+        taken[0] += 1
+    assert found == [i * i for i in range(20)]
+    assert list(thread_stream(work, [], n_threads, ahead)) == []
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+@pytest.mark.parametrize("how", ["error", "close"])
+def test_a_stream_that_ends_early_leaves_no_thread_at_work(n_threads, how):
+    running, begun, lock = [0], [0], threading.Lock()
+
+    def work(item):
+        with lock:
+            running[0] += 1
+            begun[0] += 1
+        try:
+            if item == 3 and how == "error":
+                raise ZeroDivisionError("item 3")
+            time.sleep(0.02)
+        finally:
+            with lock:
+                running[0] -= 1
+        return item
+
+    stream = thread_stream(work, range(100), n_threads, 8)
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    if how == "error":
+        with pytest.raises(ZeroDivisionError, match="item 3"):
+            next(stream)
+    else:
+        stream.close()
+    assert running == [0]
+    assert begun[0] <= 11
 
 
 def test_a_call_from_inside_a_thread_does_not_wait_for_its_own_pool():

@@ -13,7 +13,8 @@ from metricsearch.datasets import ImageQuery, ImageSet, cache_directory, describ
 from metricsearch.errors import InvalidInputError, MissingDataError
 from metricsearch.experiment.retrieval.config import SYNTHETIC_VIEWS, DataConfig, FeaturesConfig
 from metricsearch.experiment.retrieval.views import load_synthetic_views
-from metricsearch.features import FeatureFile, LocalFeatures, extract_photos
+from metricsearch.features import FeatureFile, LocalFeature, LocalFeatures, LocalTable, extract_photos
+from metricsearch.features.feature_file import FORMAT_VERSION
 from metricsearch.files import sha256_of
 
 
@@ -82,7 +83,8 @@ class CachedFeatures:
 
     def __init__(self, photos: Sequence[Photo], config: FeaturesConfig, progress: bool) -> None:
         self._files: list[FeatureFile] = []
-        self._places: dict[Path, tuple[FeatureFile, int]] = {}
+        self._places: dict[Path, tuple[LocalTable, int]] = {}
+        self._sha256: dict[Path, str] = {}
         self.failures: dict[Path, str] = {}
         by_set: dict[str, list[Path]] = {}
         for photo in photos:
@@ -90,7 +92,9 @@ class CachedFeatures:
         for name, paths in by_set.items():
             file = _extracted(name, paths, config, progress)
             self._files.append(file)
-            self._places |= {Path(path): (file, i) for i, path in enumerate(file.paths)}
+            table = file.local()
+            self._places |= {Path(path): (table, i) for i, path in enumerate(file.paths)}
+            self._sha256 |= {Path(path): sha256 for path, sha256 in zip(file.paths, file.sha256, strict=True)}
             self.failures |= {Path(path): reason for path, reason in file.failures}
 
     def __enter__(self) -> "CachedFeatures":
@@ -111,29 +115,29 @@ class CachedFeatures:
 
     def features(self, photo: Photo) -> LocalFeatures:
         """Keypoints and descriptors."""
-        file, i = self._places[photo.path]
-        return file.features(i)
+        table, i = self._places[photo.path]
+        return table.features(i)
 
     def descriptors(self, photo: Photo) -> NDArray[np.uint8]:
         """(n, 128) uint8."""
-        file, i = self._places[photo.path]
-        return file.descriptors_of(i)
+        table, i = self._places[photo.path]
+        return table.descriptors_of(i)
 
     def n_descriptors(self, photo: Photo) -> int:
         """Rows of `descriptors`, without reading them."""
-        file, i = self._places[photo.path]
-        return int(file.starts[i + 1] - file.starts[i])
+        table, i = self._places[photo.path]
+        return int(table.starts[i + 1] - table.starts[i])
 
     def sha256(self, photo: Photo) -> str:
         """Of the photo's bytes."""
-        file, i = self._places[photo.path]
-        return file.sha256[i]
+        return self._sha256[photo.path]
 
 
 def _extracted(set_name: str, paths: list[Path], config: FeaturesConfig, progress: bool) -> FeatureFile:
     """The feature file of an image set in the cache, with at least `paths` in it."""
     options = config.options()
-    key = hashlib.sha256(json.dumps(options.to_dict(), sort_keys=True).encode()).hexdigest()[:10]
+    about = {"format": FORMAT_VERSION, "options": options.to_dict()}  # a file of another version is not in the way
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:10]
     path = cache_directory() / "features" / f"{set_name}-{key}.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -143,7 +147,7 @@ def _extracted(set_name: str, paths: list[Path], config: FeaturesConfig, progres
         known = []
     # Photos are known by their bytes: one that was changed since is extracted again.
     kept = [photo for photo in known if photo.is_file()]
-    extract_photos([*kept, *paths], path, options, drop_missing=True, progress=progress)
+    extract_photos([*kept, *paths], path, LocalFeature(options), drop_missing=True, progress=progress)
     return FeatureFile.open(path)
 
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from metricsearch.experiment.group_means import BOOTSTRAP_SEED
 from metricsearch.experiment.kind import Kind
 from metricsearch.experiment.parts import Part
 from metricsearch.experiment.retrieval.config import RetrievalExperiment
 from metricsearch.experiment.retrieval.data import about_data
 from metricsearch.experiment.retrieval.measuring import measure
-from metricsearch.experiment.retrieval.tables import BOOTSTRAP_SEED, point_row, result_rows
+from metricsearch.experiment.retrieval.tables import point_row, result_rows
 
 
 def _about(config: RetrievalExperiment) -> dict[str, Any]:

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.evaluation import percentiles
+from metricsearch.experiment.group_means import group_mean
 from metricsearch.experiment.parts import Part
 from metricsearch.experiment.retrieval.columns import COUNTS, FACTS, TIMES
 from metricsearch.experiment.retrieval.config import RetrievalExperiment
 from metricsearch.experiment.retrieval.data import data_name
-
-BOOTSTRAP_SEED = 0
 
 Values = NDArray[np.float64]
 
@@ -98,16 +97,4 @@ def _mean(
     config: RetrievalExperiment, part: Part, name: str, values: Values, counted: NDArray[Any]
 ) -> dict[str, float]:
     """Mean of the counted values and its 95 % interval. values, counted: per query, or per query and image."""
-    groups = part.arrays["groups"]
-    weights = np.asarray(counted, dtype=np.float64)
-    totals, numbers = (
-        np.bincount(groups, per_query)
-        for per_query in ((values * weights).reshape(len(groups), -1).sum(1), weights.reshape(len(groups), -1).sum(1))
-    )
-    draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(
-        len(totals), np.full(len(totals), 1 / len(totals)), size=config.measure.n_bootstrap
-    )
-    sampled = draws @ numbers
-    with np.errstate(invalid="ignore"):  # a replicate of groups without any relevant image has no mean
-        low, high = np.nanquantile(draws @ totals / np.where(sampled > 0, sampled, np.nan), [0.025, 0.975])
-    return {name: float(totals.sum() / numbers.sum()), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return group_mean(name, values, counted, part.arrays["groups"], config.measure.n_bootstrap)
