@@ -15,26 +15,27 @@ _OWN_KEYS = ("format", "format_version", "sha256")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestKind:
-    """One kind of folder. noun: "collection"; make: how a user makes one, for the messages."""
+    """One kind of folder. noun: "collection"; make: how a user makes one, for the messages; file: its name."""
 
     format: str
     version: int
     noun: str
     make: str
+    file: str = MANIFEST
 
     def write(self, folder: Path, content: dict[str, Any]) -> None:
         """Replace the manifest of `folder` as a whole, durable on return. Raises StorageError."""
         whole = {"format": self.format, "format_version": self.version, **content}
         whole["sha256"] = _checksum(whole)
-        with system_errors(folder / MANIFEST), written_atomically(folder / MANIFEST) as temporary:
+        with system_errors(folder / self.file), written_atomically(folder / self.file) as temporary:
             temporary.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
     def read(self, folder: Path) -> dict[str, Any]:
         """The content that was written. Raises MissingDataError, CorruptedError, FormatVersionError, StorageError."""
-        path = folder / MANIFEST
+        path = folder / self.file
         with system_errors(path):
             if not path.is_file():
-                what = f"not a {self.noun} (it has no {MANIFEST})" if folder.is_dir() else f"no such {self.noun}"
+                what = f"not a {self.noun} (it has no {self.file})" if folder.is_dir() else f"no such {self.noun}"
                 raise MissingDataError(f"{folder}: {what}; check the path, or make one with {self.make}")
             raw = path.read_bytes()
         try:

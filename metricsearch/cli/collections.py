@@ -5,11 +5,30 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from metricsearch.datasets.opening import OpenedObjects
+
+CANDIDATES = 1000
 OBJECTS_HELP = "OBJECTS is dataset:NAME or a file: .npy .fvecs .bvecs .h5[:key] .csv .dic/.txt (words) .sig .profiset."
+
+
+def _holds_photos(path: str) -> bool:
+    from metricsearch.photos import is_photo_collection
+
+    return is_photo_collection(path)
+
+
+def _refuse_photos(path: str) -> None:
+    from metricsearch.errors import InvalidInputError
+
+    if _holds_photos(path):
+        raise InvalidInputError(
+            f"{path}: a photo collection; photos are added and taken out by: metricsearch index PHOTOS {path}"
+        )
 
 
 @contextmanager
@@ -24,9 +43,23 @@ def _removed_on_error(path: str) -> Iterator[None]:
         raise
 
 
+def _usual_metric(names: tuple[str, ...], parts: list["OpenedObjects"]) -> str | dict[str, Any]:
+    """The metric that those of `parts` have that have one."""
+    from metricsearch.errors import InvalidInputError
+
+    found = [(name, opened.metric) for name, opened in zip(names, parts, strict=True) if opened.metric is not None]
+    for name, metric in found:
+        if metric != found[0][1]:
+            raise InvalidInputError(
+                f"{name}: its usual metric is {metric}, that of {found[0][0]} is {found[0][1]}; make a collection of "
+                "each, or choose with --metric"
+            )
+    return found[0][1] if found else "euclidean"
+
+
 @click.command(epilog=OBJECTS_HELP)
 @click.argument("path", type=click.Path())
-@click.argument("objects")
+@click.argument("objects", nargs=-1, required=True)
 @click.option("--metric", help="Metric; default: that of the data set or kind of file (numbers: euclidean).")
 @click.option("--codec", help="How objects are stored; default: lossless for their kind.")
 @click.option("--spaces", "n_spaces", default=4, show_default=True, help="Pivot spaces (lambda).")
@@ -39,7 +72,7 @@ def _removed_on_error(path: str) -> Iterator[None]:
 @click.option("--seed", default=0, show_default=True, help="Seed of the pivot choice.")
 def create(
     path: str,
-    objects: str,
+    objects: tuple[str, ...],
     metric: str | None,
     codec: str | None,
     n_spaces: int,
@@ -49,20 +82,27 @@ def create(
     pivot_file: str | None,
     seed: int,
 ) -> None:
-    """Make a collection of OBJECTS in the new directory PATH and build its index.
+    """Make a collection of all OBJECTS in the new directory PATH and build its index.
+
+    Files of features are taken together only if they were made in the same way.
 
     \b
     Example:
       metricsearch create words.ms dataset:english-words --pivots 128
+      metricsearch create photos.ms holidays.h5:pool5 family.h5:pool5
     """
     from metricsearch.collection import Collection
     from metricsearch.datasets.opening import open_objects
+    from metricsearch.errors import InvalidInputError
     from metricsearch.ppp import PPPCodes
+    from metricsearch.provenance import check_same_provenance
 
-    opened = open_objects(objects)
+    parts = [open_objects(text) for text in objects]
+    for name, opened in zip(objects, parts, strict=True):
+        check_same_provenance(name, opened.provenance, objects[0], parts[0].provenance)
     pivots = None if pivot_file is None else open_objects(pivot_file).load()
     index = PPPCodes(
-        metric or opened.metric or "euclidean",
+        metric or _usual_metric(objects, parts),
         n_spaces=n_spaces,
         n_pivots=n_pivots,
         prefix_length=prefix_length,
@@ -70,7 +110,11 @@ def create(
         seed=seed,
     )
     with _removed_on_error(path), Collection.create(path, index=index, codec=codec) as collection:
-        collection.add(opened.objects, opened.ids, progress=True)
+        for name, opened in zip(objects, parts, strict=True):
+            try:
+                collection.add(opened.objects, opened.ids, opened.provenance, progress=True)
+            except InvalidInputError as error:
+                raise InvalidInputError(f"{name}: {error}") from None
         collection.build_index(pivots=pivots, progress=True)
         told = collection.info()
         in_memory = f"{told['index_memory_bytes']:,} bytes of index in memory"
@@ -90,9 +134,10 @@ def add(path: str, objects: str) -> None:
     from metricsearch.collection import Collection
     from metricsearch.datasets.opening import open_objects
 
+    _refuse_photos(path)
     opened = open_objects(objects)
     with Collection.open(path) as collection:
-        added = collection.add(opened.objects, opened.ids, progress=True)
+        added = collection.add(opened.objects, opened.ids, opened.provenance, progress=True)
         click.echo(f"{path}: added {len(added):,} objects, {len(collection):,} in all")
 
 
@@ -107,6 +152,7 @@ def build(path: str) -> None:
     """
     from metricsearch.collection import Collection
 
+    _refuse_photos(path)
     with Collection.open(path) as collection:
         collection.build_index(progress=True)
         click.echo(f"{path}: {len(collection):,} objects, {collection.index.memory_bytes:,} bytes of index in memory")
@@ -114,23 +160,70 @@ def build(path: str) -> None:
 
 @click.command(epilog=OBJECTS_HELP.replace("OBJECTS", "QUERIES"))
 @click.argument("path", type=click.Path())
-@click.argument("queries")
+@click.argument("queries", required=False)
+@click.option("--image", "images", multiple=True, type=click.Path(), help="Photo to search a photo collection by.")
+@click.option(
+    "--show",
+    is_flag=False,
+    flag_value="",
+    metavar="[SHEET]",
+    help="Also draw the query and its hits on one sheet; default: IMAGE-hits.jpg here.",
+)
 @click.option("-k", default=10, show_default=True, help="Neighbours per query.")
-@click.option("--candidates", default=1000, show_default=True, help="Objects read per query (R).")
-@click.option("--stats/--no-stats", default=True, help="Print mean costs to stderr.")
-def search(path: str, queries: str, k: int, candidates: int, stats: bool) -> None:
+@click.option("--candidates", type=int, help=f"Objects read per query (R); default: {CANDIDATES}. Not for photos.")
+@click.option("--stats/--no-stats", default=True, help="Print mean costs to stderr. Not for photos.")
+def search(
+    path: str,
+    queries: str | None,
+    images: tuple[str, ...],
+    show: str | None,
+    k: int,
+    candidates: int | None,
+    stats: bool,
+) -> int:
     """Search a collection; prints lines of: query number, rank, ID, distance (tab-separated).
+
+    A photo collection (see: metricsearch index) is searched by photos and prints a table for each.
 
     \b
     Example:
       metricsearch search words.ms misspelled.txt -k 3
+      metricsearch search photos.ms --image query.jpg --show
     """
+    from metricsearch.errors import InvalidInputError
+
+    if _holds_photos(path):
+        from metricsearch.cli.photos import search_photos
+
+        if queries is not None or not images:
+            given = "PHOTO" if queries is None else queries
+            raise InvalidInputError(f"{path}: a photo collection; search it by photos: --image {given}")
+        if candidates is not None:
+            raise InvalidInputError(f"--candidates: {path} is a photo collection, which takes -k only; leave it out")
+        return search_photos(path, images, k, show)
+    n_candidates = CANDIDATES if candidates is None else candidates
+    _search_objects(path, queries, bool(images) or show is not None, k, n_candidates, stats)
+    return 0
+
+
+def _search_objects(
+    path: str, queries: str | None, is_for_photos: bool, k: int, n_candidates: int, stats: bool
+) -> None:
     from metricsearch.collection import Collection
     from metricsearch.datasets.opening import open_objects
+    from metricsearch.errors import InvalidInputError
+    from metricsearch.provenance import check_same_provenance
 
-    loaded = open_objects(queries).load()
     with Collection.open(path, readonly=True) as collection:
-        result = collection.search(loaded, k, n_candidates=candidates)
+        if is_for_photos or queries is None:
+            raise InvalidInputError(
+                f"{path}: no photo collection, so --image and --show do not apply; search it by QUERIES, objects like "
+                "its own"
+            )
+        opened = open_objects(queries)
+        if opened.provenance is not None and collection.provenance is not None:
+            check_same_provenance(queries, opened.provenance, path, collection.provenance)
+        result = collection.search(opened.load(), k, n_candidates=n_candidates)
     for row, (ids, distances) in enumerate(zip(result.ids.tolist(), result.distances.tolist(), strict=True)):
         for rank, (number, distance) in enumerate(zip(ids, distances, strict=True), start=1):
             click.echo(f"{row}\t{rank}\t{number}\t{distance:.6g}")
@@ -152,6 +245,7 @@ def remove(path: str, ids: tuple[int, ...]) -> None:
     """
     from metricsearch.collection import Collection
 
+    _refuse_photos(path)
     with Collection.open(path) as collection:
         collection.remove(list(ids))
         click.echo(f"{path}: removed {len(ids):,} objects, {len(collection):,} left")
@@ -159,7 +253,7 @@ def remove(path: str, ids: tuple[int, ...]) -> None:
 
 @click.command()
 @click.argument("path", type=click.Path())
-def info(path: str) -> None:
+def info(path: str) -> int:
     """Print what a collection holds, as JSON.
 
     \b
@@ -168,9 +262,14 @@ def info(path: str) -> None:
     """
     from metricsearch.collection import Collection
 
+    if _holds_photos(path):
+        from metricsearch.cli.photos import show_info
+
+        return show_info(path)
     with Collection.open(path, readonly=True) as collection:
         content: dict[str, Any] = collection.info()
     click.echo(json.dumps(content, indent=2))
+    return 0
 
 
 @click.command()
@@ -184,6 +283,10 @@ def verify(path: str) -> int:
     """
     from metricsearch.collection import Collection
 
+    if _holds_photos(path):
+        from metricsearch.cli.photos import verify_photos
+
+        return verify_photos(path)
     with Collection.open(path, readonly=True) as collection:
         problems = collection.verify()
     for line in problems or [f"{path}: fine"]:

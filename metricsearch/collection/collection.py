@@ -16,8 +16,9 @@ from metricsearch.collection.index_files import delete_leftovers, index_problems
 from metricsearch.collection.manifest import Manifest, read_manifest, write_manifest
 from metricsearch.collection.objects_file import create_store, delete_store, open_store
 from metricsearch.collection.opening import as_path, checked_index, describe_new, make_folder, read_description
+from metricsearch.collection.pivots import pivots_for
 from metricsearch.collection.results import SearchResult
-from metricsearch.collection.searching import search_all
+from metricsearch.collection.searching import check_search, search_all
 from metricsearch.errors import (
     CorruptedError,
     EmptyIndexError,
@@ -27,14 +28,14 @@ from metricsearch.errors import (
     OutdatedIndexError,
     UnknownIdError,
 )
-from metricsearch.partition import choose_pivots
-from metricsearch.ppp import PIVOT_SAMPLE_FACTOR, PPPCodes, RankingOptions
+from metricsearch.ppp import PPPCodes, RankingOptions
 from metricsearch.progress import counted
+from metricsearch.provenance import Provenance, check_provenance, check_same_provenance
 from metricsearch.spaces import Batch, Metric
 from metricsearch.spaces.chunks import CHUNK_OBJECTS, iterate_chunks
 from metricsearch.store import ObjectStore, Snapshot, get_codec
 from metricsearch.threads import resolve_threads
-from metricsearch.validation import check_ids, check_positive
+from metricsearch.validation import check_ids
 
 
 class Collection:
@@ -124,14 +125,20 @@ class Collection:
 
     # ------------------------------------------------------------------ changing
 
-    def add(self, objects: Any, ids: Any = None, *, progress: bool = False) -> NDArray[np.int64]:
+    def add(
+        self, objects: Any, ids: Any = None, provenance: Provenance | None = None, *, progress: bool = False
+    ) -> NDArray[np.int64]:
         """Store objects; durable on return, all of them or, after an error, none. Returns their IDs.
 
         objects: a sequence, something with `chunks(size)`, or an iterator of chunks (streamed). ids: one int64 >= 0
-        each; None = following the largest that is there. An up-to-date index is extended too. progress: show a bar.
-        Raises InvalidInputError (naming the row), DuplicateIdError, StorageError.
+        each; None = following the largest that is there. provenance: what the objects were made by, a dict fit for
+        JSON, None = not known; the first add settles it. An up-to-date index is extended too. progress: show a bar.
+        Raises InvalidInputError (naming the row; another provenance), DuplicateIdError, StorageError.
         """
         self._begin_change()
+        provenance = check_provenance(provenance)
+        if self._store is not None:
+            check_same_provenance("objects", provenance, str(self.path), self.provenance)
         numbers = None if ids is None else check_ids(ids, "ids")
         batches = iterate_chunks(objects, self.metric, self._manifest.dimension, self._codec.check)
         chunks = counted(batches, "store", objects, progress)
@@ -142,7 +149,7 @@ class Collection:
             return np.empty(0, dtype=np.int64)
         index = self._current_index()
         is_new = self._store is None
-        store = self._require_store(first)
+        store = self._require_store(first, provenance)
         next_id = store.next_id()
         addition = Addition(chain([first], chunks), numbers, next_id, None if index is None else index.compute_prefixes)
         try:
@@ -184,16 +191,9 @@ class Collection:
         store = self._store
         parameters = self._manifest.index_parameters if index is None else index.parameters()
         new = PPPCodes.from_parameters(parameters, metric=self.metric, n_threads=self.n_threads)
-        ids, rng = store.ids(), np.random.default_rng(new.seed)
-        n_sample = min(len(ids), PIVOT_SAMPLE_FACTOR * new.n_spaces * new.n_pivots)
-        if pivots is None or not new.allow_nonmetric:
-            sample = store.get(np.sort(rng.choice(ids, size=n_sample, replace=False)))
-            new.check_metric(sample)
-        if pivots is None:
-            pivots = choose_pivots(self.metric, sample, new.n_spaces, new.n_pivots, new.pivot_choice, rng)
-        pivots = new.check_pivots(pivots, self._manifest.dimension)
-        batches = counted((batch for _, batch in store.chunks(CHUNK_OBJECTS)), "index", ids, progress)
-        new.build(batches, ids, pivots=pivots)
+        pivots = pivots_for(new, store, pivots, self._manifest.dimension)
+        batches = counted((batch for _, batch in store.chunks(CHUNK_OBJECTS)), "index", store, progress)
+        new.build(batches, store.ids(), pivots=pivots)
         self._save_index(new, store.version)
         store.seal()
 
@@ -216,12 +216,12 @@ class Collection:
         if self._readonly:
             raise InvalidInputError(f"{self.path}: opened read-only; open it with readonly=False to change it")
 
-    def _require_store(self, first: Batch) -> ObjectStore:
+    def _require_store(self, first: Batch, provenance: Provenance | None) -> ObjectStore:
         """The object store; made when the first object tells its dimension."""
         if self._store is None:
             width = self.metric.kind.width(first)
             store = create_store(self.path, self._manifest.codec, self._manifest.kind, width)
-            manifest = replace(self._manifest, dimension=width, has_store=True)
+            manifest = replace(self._manifest, dimension=width, provenance=provenance, has_store=True)
             try:
                 write_manifest(self.path, manifest)
             except BaseException:
@@ -232,7 +232,7 @@ class Collection:
 
     def _discard_store(self, store: ObjectStore) -> None:
         """Take back the store of a first add that failed."""
-        manifest = replace(self._manifest, dimension=None, has_store=False)
+        manifest = replace(self._manifest, dimension=None, provenance=None, has_store=False)
         write_manifest(self.path, manifest)
         self._store, self._manifest = None, manifest
         store.close()
@@ -322,13 +322,7 @@ class Collection:
         CorruptedError.
         """
         self._check_open()
-        k = check_positive(k, "k")
-        if check_positive(n_candidates, "n_candidates") < k:
-            raise InvalidInputError(
-                f"n_candidates: must be at least k = {k} to give {k} neighbours, got {n_candidates} (R < k)"
-            )
-        if options is not None and not isinstance(options, RankingOptions):
-            raise InvalidInputError(f"options: expected RankingOptions(...), got {options!r:.60}")
+        k = check_search(k, n_candidates, options)
         if self._store is None and self._readonly:
             self._refresh()
         store = self._store
@@ -357,6 +351,11 @@ class Collection:
         return np.empty(0, dtype=np.int64) if self._store is None else self._store.ids()
 
     # ------------------------------------------------------------------ looking inside
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What the objects were made by, as the first add told; None = not known, or nothing was added yet."""
+        return self._manifest.provenance
 
     def verify(self) -> list[str]:
         """Compare every checksum of every file; returns what is wrong, one line each (empty: all is well)."""
@@ -389,6 +388,7 @@ class Collection:
             "metric": self._manifest.metric,
             "kind": self._manifest.kind,
             "dimension": self._manifest.dimension,
+            "provenance": self.provenance,
             "codec": self._codec.label,
             "count": len(self),
             "store_version": self._store_version(),

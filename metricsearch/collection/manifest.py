@@ -24,8 +24,10 @@ class IndexEntry:
 class Manifest:
     """Contents of manifest.json, which holds their sha256 too.
 
-    dimension: width of the objects, None before the first add and for kinds without one. has_store: objects.mdb was
-    created. index_parameters: parameters the next `build_index` uses. index: the saved index, or None.
+    dimension: width of the objects, None before the first add and for kinds without one. provenance: what the objects
+    were made by, None before the first add and where it is not known (as in manifests written before there was this
+    key). has_store: objects.mdb was created. index_parameters: parameters the next `build_index` uses. index: the saved
+    index, or None.
     """
 
     metric: dict[str, Any]
@@ -33,6 +35,7 @@ class Manifest:
     codec: str
     index_parameters: dict[str, Any]
     dimension: int | None = None
+    provenance: dict[str, Any] | None = None
     has_store: bool = False
     index: IndexEntry | None = None
 

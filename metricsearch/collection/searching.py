@@ -9,12 +9,26 @@ from numpy.typing import NDArray
 from metricsearch.collection.checking import CheckedObjects
 from metricsearch.collection.refinement import Refiner
 from metricsearch.collection.results import QueryStats, SearchResult
+from metricsearch.errors import InvalidInputError
 from metricsearch.ppp import PPPCodes, RankingOptions
 from metricsearch.spaces import Batch
 from metricsearch.store import Snapshot
 from metricsearch.threads import thread_map
+from metricsearch.validation import check_positive
 
 FIRST_BLOCK_SHARE = 8  # a query's first n_candidates / 8 are read while the others are ranked
+
+
+def check_search(k: Any, n_candidates: Any, options: Any) -> int:
+    """Return `k` as int; raise InvalidInputError for arguments that `Collection.search` does not take."""
+    n_asked = check_positive(k, "k")
+    if check_positive(n_candidates, "n_candidates") < n_asked:
+        raise InvalidInputError(
+            f"n_candidates: must be at least k = {k} to give {k} neighbours, got {n_candidates} (R < k)"
+        )
+    if options is not None and not isinstance(options, RankingOptions):
+        raise InvalidInputError(f"options: expected RankingOptions(...), got {options!r:.60}")
+    return n_asked
 
 
 def search_all(

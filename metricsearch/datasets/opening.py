@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from metricsearch.datasets.binary_formats import VecsSource, read_npy
 from metricsearch.datasets.files import open_plain_or_gzip, require_file
 from metricsearch.datasets.loading import load_dataset
-from metricsearch.datasets.sources import HDF5Source, ObjectSource, hdf5_dataset, open_hdf5
+from metricsearch.datasets.sources import HDF5Source, hdf5_dataset, is_feature_file, open_hdf5
 from metricsearch.datasets.text_formats import read_number_table, read_profiset, read_signatures, read_words
 from metricsearch.errors import InvalidInputError
 from metricsearch.spaces import concatenate
@@ -26,11 +26,15 @@ _FORMATS = (
 
 @dataclass(frozen=True, slots=True)
 class OpenedObjects:
-    """Objects to read in chunks, their IDs if the file has some, and the usual metric for them if they have one."""
+    """Objects to read in chunks, their IDs if the file has some, and the usual metric for them if they have one.
+
+    provenance: what they were made by, if the file says so (see `metricsearch.features`).
+    """
 
     objects: Any
     ids: NDArray[np.int64] | None = None
     metric: str | dict[str, Any] | None = None
+    provenance: dict[str, Any] | None = None
 
     def load(self) -> Any:
         """All objects in memory."""
@@ -50,7 +54,7 @@ def open_objects(text: str) -> OpenedObjects:
     for ending in (".h5", ".hdf5"):
         name, _, key = text.partition(f"{ending}:")
         if key:
-            return OpenedObjects(HDF5Source(name + ending, key))
+            return _hdf5(HDF5Source(name + ending, key))
     path = require_file(text)
     endings = [ending for ending in path.suffixes if ending != ".gz"]
     match endings[-1] if endings else "":
@@ -59,7 +63,7 @@ def open_objects(text: str) -> OpenedObjects:
         case ".fvecs" | ".bvecs" | ".ivecs":
             return OpenedObjects(VecsSource(path))
         case ".h5" | ".hdf5":
-            return OpenedObjects(_only_matrix(path))
+            return _hdf5(_only_matrix(path))
         case ".csv":
             return OpenedObjects(read_number_table(path, ","))
         case ".sig":
@@ -79,9 +83,15 @@ def _profiset(path: Path) -> OpenedObjects:
     return OpenedObjects((vectors for _, vectors in read_profiset(path)), np.concatenate(ids) if ids else None)
 
 
-def _only_matrix(path: Path) -> ObjectSource:
+def _hdf5(source: HDF5Source) -> OpenedObjects:
+    return OpenedObjects(source, metric=source.metric, provenance=source.provenance)
+
+
+def _only_matrix(path: Path) -> HDF5Source:
     with open_hdf5(path) as file:
         names = [name for name in file if getattr(file[name], "ndim", 0) == 2]
+        if is_feature_file(file):  # what else is 2-D describes the photos
+            names = [name for name in names if "provenance" in file[name].attrs]
         if "train" in names:
             names = ["train"]
         if len(names) != 1:

@@ -1,5 +1,6 @@
 """Where the objects of a data set come from: memory, a mapped file, HDF5, or a generator; all read in chunks."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from metricsearch.spaces import Batch, Ragged, concatenate
 from metricsearch.validation import check_positive
 
 CHUNK_SIZE = 1024
+FEATURE_FILE_FORMAT = "metricsearch-features"  # as metricsearch.features writes it
 
 
 class ObjectSource(ABC):
@@ -85,6 +87,7 @@ class ArraySource(ObjectSource):
 class HDF5Source(ObjectSource):
     """Vectors of a 2-D dataset in an HDF5 file, opened for each read, so that it survives fork and threads.
 
+    provenance, metric: what the vectors were made by and the distance meant for them, in a file of features; else None.
     Raises MissingDataError, CorruptedError (no HDF5 file, a damaged chunk), InvalidInputError (no such key, not 2-D).
     """
 
@@ -97,6 +100,7 @@ class HDF5Source(ObjectSource):
                     f"{self.path}: dataset {key!r}: expected (n, d) numbers, got {dataset.shape} {dataset.dtype}"
                 )
             self.shape: tuple[int, int] = dataset.shape
+            self.provenance, self.metric = feature_attributes(file, dataset, self.path)
             # Compressed chunks are unpacked whole; reading part of one wastes the rest.
             self._block = dataset.chunks[0] if dataset.chunks else CHUNK_SIZE
 
@@ -177,6 +181,32 @@ def open_hdf5(path: PathLike) -> Any:
         raise CorruptedError(
             f"{path}: not a readable HDF5 file ({error}); it was probably truncated, copy or download it again"
         ) from None
+
+
+def is_feature_file(file: Any) -> bool:
+    """Whether an open HDF5 file was written by `metricsearch extract`; other programs name attributes as they like."""
+    return bool(file.attrs.get("format") == FEATURE_FILE_FORMAT)
+
+
+def feature_attributes(
+    file: Any, dataset: Any, path: PathLike
+) -> tuple[dict[str, Any] | None, str | dict[str, Any] | None]:
+    """Provenance and metric of a dataset in an open file: its own, or for the parts of local features their group's.
+
+    None where there is none. Raises CorruptedError.
+    """
+    owner = dataset if "provenance" in dataset.attrs else dataset.parent
+    if not is_feature_file(file) or "provenance" not in owner.attrs:
+        return None, None
+    try:
+        provenance, metric = (json.loads(owner.attrs.get(name, "null")) for name in ("provenance", "metric"))
+        if not isinstance(provenance, dict):
+            raise ValueError("it is no JSON object")
+    except (ValueError, TypeError) as error:
+        raise CorruptedError(
+            f"{path}: dataset {dataset.name!r}: provenance: not readable ({error}); extract the photos again"
+        ) from None
+    return provenance, metric
 
 
 def hdf5_dataset(file: Any, key: str, path: PathLike) -> Any:

@@ -47,7 +47,21 @@ def files(tmp_path):
     (tmp_path / "x.unknown").write_text("?")
     with h5py.File(tmp_path / "two.h5", "w") as file:
         file["a"], file["b"] = np.ones((3, 2)), np.ones((3, 2))
+    for name, feature, seed in (("hsv", "hsv", 1), ("hsv2", "hsv", 2), ("lbp", "lbp", 3)):
+        features(tmp_path / f"{name}.h5", feature, seed)
+    (tmp_path / "photos.ms").mkdir()
+    (tmp_path / "photos.ms" / "photos.json").write_text("{}")
     return tmp_path
+
+
+def features(path, feature, seed):
+    """Vectors of 30 photos as `metricsearch extract` writes them, as far as objects are read from them."""
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "metricsearch-features"
+        file["size"] = np.zeros((30, 2), dtype=np.int32)
+        file[feature] = np.random.default_rng(seed).random((30, 5)).astype(np.float32)
+        file[feature].attrs["provenance"] = json.dumps({"feature": feature, "bins": [5]})
+        file[feature].attrs["metric"] = json.dumps("manhattan")
 
 
 @pytest.fixture
@@ -121,6 +135,58 @@ def test_pivots_can_be_given_in_a_file(run, files):
         assert np.array_equal(collection.index.pivots.reshape(8, 5), np.load(files / "pivots.npy"))
 
 
+def test_files_of_one_feature_become_one_collection_that_knows_what_it_holds(run, files):
+    path = files / "c.ms"
+    status, out, err = run("create", path, files / "hsv.h5", files / "hsv2.h5:hsv", *SMALL)
+    assert (status, err) == (0, "")
+    assert "60 objects" in out
+    content = json.loads(run("info", path)[1])
+    assert content["metric"] == {"name": "manhattan"}
+    assert content["provenance"] == {"feature": "hsv", "bins": [5]}
+    status, out, _ = run("search", path, files / "hsv2.h5", "-k", 1, "--candidates", 60)
+    assert status == 0
+    assert [row[2:] for row in table(out)] == [(str(i), "0") for i in range(30, 60)]
+    status, out, err = run("search", path, files / "lbp.h5")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "feature: hsv there, lbp here" in err
+    assert run("search", path, files / "queries.npy", "-k", 1)[0] == 0  # nothing is said of these
+    assert run("add", path, files / "hsv.h5")[0] == 0
+    assert json.loads(run("info", path)[1])["count"] == 90
+
+
+def test_objects_of_several_files_keep_their_order(run, files):
+    path = files / "c.ms"
+    assert run("create", path, files / "x.npy", files / "queries.npy", *SMALL)[0] == 0
+    with Collection.open(path, readonly=True) as collection:
+        stored = collection.get(np.arange(63))
+    assert np.array_equal(stored, np.concatenate([np.load(files / "x.npy"), np.load(files / "queries.npy")]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "call"),
+    [
+        (["search", "photos.ms", "--image", "a.jpg"], ("search_photos", ("a.jpg",), 10, None)),
+        (["search", "photos.ms", "--image", "a.jpg", "--show"], ("search_photos", ("a.jpg",), 10, "")),
+        (["search", "photos.ms", "--show", "--image", "a.jpg"], ("search_photos", ("a.jpg",), 10, "")),
+        (
+            ["search", "photos.ms", "--image", "a.jpg", "--image", "b.png", "-k", "3", "--show", "sheet.png"],
+            ("search_photos", ("a.jpg", "b.png"), 3, "sheet.png"),
+        ),
+        (["info", "photos.ms"], ("show_info",)),
+        (["verify", "photos.ms"], ("verify_photos",)),
+    ],
+)
+def test_a_photo_collection_is_searched_and_shown_as_one(run, files, arguments, call, monkeypatch):
+    calls = []
+    for name in ("search_photos", "show_info", "verify_photos"):
+        monkeypatch.setattr(
+            f"metricsearch.cli.photos.{name}", lambda path, *rest, name=name: calls.append((path, name, *rest)) or 1
+        )
+    monkeypatch.chdir(files)
+    assert run(*arguments) == (1, "", "")
+    assert calls == [("photos.ms", *call)]
+
+
 def test_data_list_and_verify(run, data_dir):
     status, out, err = run("data", "list")
     assert (status, err) == (0, "")
@@ -162,12 +228,37 @@ MISTAKES = {
     "text among numbers": (["create", "{new}", "{bad.csv}"], "bad.csv", "line 2"),
     "which HDF5 dataset": (["create", "{new}", "{two.h5}"], "a, b"),
     "no such HDF5 dataset": (["create", "{new}", "{two.h5}:c"], "c"),
+    "files of two features": (
+        ["create", "{new}", "{hsv.h5}", "{lbp.h5}"],
+        "lbp.h5: made",
+        "hsv.h5 (feature: hsv there, lbp here)",
+    ),
+    "features and others": (["create", "{new}", "{hsv.h5}", "{x.npy}"], "x.npy", "nothing tells"),
+    "others and features": (["create", "{new}", "{x.npy}", "{hsv.h5}"], "hsv.h5", "nothing tells"),
+    "vectors and words": (["create", "{new}", "{x.npy}", "{words.txt}", "--metric", "euclidean"], "array"),
+    "words and numbers": (["create", "{new}", "{words.txt}", "dataset:colors282"], "levenshtein", "manhattan"),
+    "files of two widths": (["create", "{new}", "{x.npy}", "{wide.npy}", *SMALL], "wide.npy", "expected 5"),
+    "a second file that is missing": (["create", "{new}", "{x.npy}", "{new}.npy"], "no such file"),
     "unknown data set": (["create", "{new}", "dataset:english-word"], "english-words"),
     "wrong pivot file": (["create", "{new}", "{x.npy}", *SMALL, "--pivot-file", "{wide.npy}"], "pivots"),
     "add to nothing": (["add", "{new}", "{x.npy}"], "no such collection"),
     "add other dimensions": (["add", "{made}", "{wide.npy}"], "expected 5 dimensions", "got 6"),
     "add words": (["add", "{made}", "{words.txt}"], "expected"),
     "add NaN": (["add", "{made}", "{nan.npy}"], "row 7"),
+    "add features to others": (["add", "{made}", "{hsv.h5}"], "feature hsv", "c.ms"),
+    "add to photos": (["add", "{photos.ms}", "{x.npy}"], "metricsearch index PHOTOS"),
+    "build photos": (["build", "{photos.ms}"], "metricsearch index PHOTOS"),
+    "remove photos": (["remove", "{photos.ms}", "1"], "metricsearch index PHOTOS"),
+    "create over photos": (["create", "{photos.ms}", "{x.npy}"], "exists already"),
+    "search photos by nothing": (["search", "{photos.ms}"], "--image PHOTO"),
+    "search photos by objects": (["search", "{photos.ms}", "a.jpg"], "--image a.jpg"),
+    "search photos by both": (["search", "{photos.ms}", "a.jpg", "--image", "b.jpg"], "--image a.jpg"),
+    "candidates of photos": (["search", "{photos.ms}", "--image", "a.jpg", "--candidates", "5"], "--candidates"),
+    "search objects by a photo": (["search", "{made}", "--image", "a.jpg"], "no photo collection", "QUERIES"),
+    "search objects by both": (["search", "{made}", "{x.npy}", "--image", "a.jpg"], "no photo collection"),
+    "show objects": (["search", "{made}", "{x.npy}", "--show"], "no photo collection"),
+    "search objects by nothing": (["search", "{made}"], "QUERIES"),
+    "search nothing by a photo": (["search", "{new}", "--image", "a.jpg"], "no such collection"),
     "search nothing": (["search", "{new}", "{x.npy}"], "no such collection"),
     "search in a folder": (["search", "{here}", "{x.npy}"], "manifest.json"),
     "search other dimensions": (["search", "{made}", "{wide.npy}"], "queries", "expected 5"),

@@ -69,7 +69,8 @@ def test_the_local_part_of_ukbench_is_complete(data_dir):
 
 
 @pytest.mark.parametrize(
-    ("name", "n"), [("corel5k", 2500), ("caltech101", 1996), ("flickr8k", 500), ("oxford-affine", 12)]
+    ("name", "n"),
+    [("corel5k", 2500), ("caltech101", 1996), ("flickr8k", 500), ("faces-orl", 200), ("oxford-affine", 12)],
 )
 def test_distractors_are_complete_and_thinned_evenly(data_dir, name, n):
     comp = load_image_set(name, folder=data_dir / describe_image_set(name)["folder"])

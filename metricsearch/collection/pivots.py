@@ -1,0 +1,25 @@
+"""The pivots of a new index: those given, or chosen among a sample of the stored objects."""
+
+from typing import Any
+
+import numpy as np
+
+from metricsearch.partition import choose_pivots
+from metricsearch.ppp import PIVOT_SAMPLE_FACTOR, PPPCodes
+from metricsearch.spaces import Batch
+from metricsearch.store import ObjectStore
+
+
+def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int | None) -> Batch:
+    """Checked pivots for the unbuilt `index`; its metric is tried on the sample unless it may be non-metric.
+
+    Raises InvalidInputError, NonMetricError.
+    """
+    ids, rng = store.ids(), np.random.default_rng(index.seed)
+    n_sample = min(len(ids), PIVOT_SAMPLE_FACTOR * index.n_spaces * index.n_pivots)
+    if pivots is None or not index.allow_nonmetric:
+        sample = store.get(np.sort(rng.choice(ids, size=n_sample, replace=False)))
+        index.check_metric(sample)
+    if pivots is None:
+        pivots = choose_pivots(index.metric, sample, index.n_spaces, index.n_pivots, index.pivot_choice, rng)
+    return index.check_pivots(pivots, dimension)
