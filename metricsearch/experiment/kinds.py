@@ -8,11 +8,18 @@ from pydantic import ValidationError
 from metricsearch.errors import ConfigError, MissingDataError
 from metricsearch.experiment.config import ExperimentConfig
 from metricsearch.experiment.config_errors import one_line
+from metricsearch.experiment.features.kind import FEATURES
 from metricsearch.experiment.kind import Kind
 from metricsearch.experiment.ppp.kind import PPP
 from metricsearch.experiment.retrieval.kind import RETRIEVAL
 
-KINDS: dict[str, Kind] = {"search": PPP, "candidates": PPP, "memory": PPP, "retrieval": RETRIEVAL}
+KINDS: dict[str, Kind] = {
+    "search": PPP,
+    "candidates": PPP,
+    "memory": PPP,
+    "retrieval": RETRIEVAL,
+    "features": FEATURES,
+}
 
 
 def load_config(path: str | Path) -> ExperimentConfig:

@@ -23,6 +23,9 @@ PACKAGES = (
     "pcodec",
     "opencv-python-headless",
     "pillow",
+    "scikit-image",
+    "scikit-learn",
+    "onnxruntime",
 )
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 

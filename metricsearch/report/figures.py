@@ -97,7 +97,7 @@ def _mark_axes(axes: Any) -> None:
 
 
 def bar_figure(frame: "pd.DataFrame", *, y: str, title: str, paper_values: Mapping[str, float]) -> "Figure":
-    """One bar per series with its interval, where `y` has one; the published value is a diamond."""
+    """One bar per row with its interval, where `y` has one; the published value is a diamond."""
     figure, axes = _new_figure(title)
     frame = over_seeds(frame)
     place = np.arange(len(frame))
@@ -105,16 +105,17 @@ def bar_figure(frame: "pd.DataFrame", *, y: str, title: str, paper_values: Mappi
     values, low, high = (frame[name].to_numpy(dtype=np.float64) for name in names)
     errors = np.maximum([values - low, high - values], 0)  # a bootstrap interval may lie beside the mean
     axes.bar(place, values, 0.7, yerr=errors, color=_COLOURS[5], error_kw={"linewidth": 1}, label="ours")
-    labels = frame["series"].tolist()
-    if known := [(i, paper_values[label]) for i, label in enumerate(labels) if label in paper_values]:
+    labels = row_labels(frame, "series", [])
+    known = [(i, paper_values[label]) for i, label in enumerate(frame["series"]) if label in paper_values]
+    if known:
         places, published = zip(*known, strict=True)
         axes.plot(places, published, "D", color=_COLOURS[1], markersize=4, label="published")
+        axes.legend(fontsize=8)
     axes.set_ylim(bottom=0)  # the length of a bar is its value
     crowded = max((len(label) for label in labels), default=0) > 4
     axes.set_xticks(place, labels, fontsize=8, rotation=90 if crowded else 0)
     axes.set_ylabel(axis_label(y))
     axes.grid(True, axis="y", alpha=0.3)
-    axes.legend(fontsize=8)
     return figure
 
 

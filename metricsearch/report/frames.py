@@ -65,7 +65,20 @@ RETRIEVAL_PARAMETERS = (
     "min_inliers",
     "seed",
 )
-PARAMETERS = tuple(dict.fromkeys((*PPP_PARAMETERS, *RETRIEVAL_PARAMETERS)))
+FEATURE_PARAMETERS = (
+    "categories",
+    "feature",
+    "pooling",
+    "local",
+    "words",
+    "local_pca",
+    "n_descriptors",
+    "pca",
+    "whiten",
+    "metric",
+    "seed",
+)
+PARAMETERS = tuple(dict.fromkeys((*PPP_PARAMETERS, *RETRIEVAL_PARAMETERS, *FEATURE_PARAMETERS)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -47,6 +47,14 @@ _WORDS = {
     "score_ms": "scoring (ms)",
     "verify_ms": "verifying (ms)",
     "index_bytes_per_image": "index (bytes per image)",
+    "precision_10": "precision@10 (%)",
+    "dimension": "dimension d",
+    "descriptor_bytes": "bytes per image",
+    "extract_ms": "extraction on one thread (ms per image)",
+    "n_trained_on": "photos trained on",
+    "pca": "principal components",
+    "local_pca": "principal components of local descriptors",
+    "words": "visual words K",
 }
 SHORT = {
     "n_spaces": "λ",
@@ -57,6 +65,7 @@ SHORT = {
     "decay": "c",
     "branching": "k",
     "depth": "L",
+    "words": "K",
 }
 
 

@@ -93,7 +93,7 @@ def published_curves(layout: dict[str, Any]) -> list[Curve]:
 
 def data_line(about: dict[str, Any]) -> str:
     """Which data: synthetic ones are called so."""
-    if about["kind"] == "retrieval":
+    if about["kind"] in ("retrieval", "features"):
         return f"Data: {about['data_title']} Origin: {about['data_origin']}."
     data = about["data"]
     kind = "SYNTHETIC data" if about["synthetic"] else "Data"
@@ -114,11 +114,13 @@ def figure_title(about: dict[str, Any], points: "pd.DataFrame") -> str:
 def band_line(about: dict[str, Any], points: "pd.DataFrame") -> str:
     """What the bands of the figures mean."""
     n_seeds = points["seed"].nunique()
-    retrieval = about["kind"] == "retrieval"
     if n_seeds > 1:
-        what = "vocabulary" if retrieval else "pivot choice"
+        what = {"retrieval": "vocabulary", "features": "training"}.get(about["kind"], "pivot choice")
         return f"Means of {n_seeds} seeds of the {what}; bands and brackets: smallest to largest of them."
-    units = "groups of queries that show one object" if retrieval else "queries"
+    units = {
+        "retrieval": "groups of queries that show one object",
+        "features": "categories or objects, with all queries of each",
+    }.get(about["kind"], "queries")
     return f"Bands and brackets: 95 % bootstrap intervals over {units}."
 
 

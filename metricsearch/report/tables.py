@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricsearch.report.cells import Table, cell, key_columns, text_table
+from metricsearch.report.feature_tables import feature_tables
 from metricsearch.report.frames import column_names, over_seeds
 from metricsearch.report.labels import axis_label
 from metricsearch.report.retrieval_tables import retrieval_tables
@@ -23,6 +24,8 @@ def result_tables(about: dict[str, Any], results: "pd.DataFrame", points: "pd.Da
     """
     if about["kind"] == "retrieval":
         return [_shortened(*table) for table in retrieval_tables(about, results, points)]
+    if about["kind"] == "features":
+        return [_shortened(*table) for table in feature_tables(about, points)]
     data = results["data"].iloc[0]
     if about["kind"] == "memory":
         return [(f"Bytes per object, data: {data}", memory_table(results))]

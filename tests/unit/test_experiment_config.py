@@ -101,7 +101,7 @@ def test_misspelled_key_wrong_type_and_impossible_value_are_all_told_in_one_line
         (
             'kind = "candidates"',
             'kind = "candidate"',
-            "kind: expected one of search, candidates, memory, retrieval, got 'candidate'",
+            "kind: expected one of search, candidates, memory, retrieval, features, got 'candidate'",
         ),
         ('"decaf7-like"', '"decaf7-lik"', "did you mean decaf7-like"),
         ("n_queries = 5", "", "data.n_queries: missing"),

@@ -1,0 +1,1 @@
+"""Experiments that compare image features by an exhaustive scan: kind "features"."""
