@@ -343,7 +343,7 @@ def test_values_of_other_provenance_do_not_mix(folder, tmp_path):
     extract_photos(folder, out, [SIFT, Brightness()])
     before = out.read_bytes()
     for features, words in (
-        ([LocalFeature(LocalFeatureOptions(n_features=40, max_side=400)), Brightness()], "max_side: 800 there, 400 here"),
+        ([LocalFeature(LocalFeatureOptions(n_features=40, max_side=400)), Brightness()], "side: 800 there, 400 here"),
         ([SIFT, Brightness(version=2)], r"brightness was made in another way \(version: 1 there, 2 here\)"),
     ):
         with pytest.raises(InvalidInputError, match=words):
