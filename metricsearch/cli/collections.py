@@ -43,6 +43,18 @@ def _removed_on_error(path: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _naming(objects: str) -> Iterator[None]:
+    """What is wrong with objects is told with the name that the user gave for them."""
+    from metricsearch.errors import InvalidInputError
+
+    try:
+        yield
+    except InvalidInputError as error:
+        text = str(error)
+        raise InvalidInputError(text if text.startswith(f"{objects}:") else f"{objects}: {text}") from None
+
+
 def _usual_metric(names: tuple[str, ...], parts: list["OpenedObjects"]) -> str | dict[str, Any]:
     """The metric that those of `parts` have that have one."""
     from metricsearch.errors import InvalidInputError
@@ -93,7 +105,6 @@ def create(
     """
     from metricsearch.collection import Collection
     from metricsearch.datasets.opening import open_objects
-    from metricsearch.errors import InvalidInputError
     from metricsearch.ppp import PPPCodes
     from metricsearch.provenance import check_same_provenance
 
@@ -111,10 +122,8 @@ def create(
     )
     with _removed_on_error(path), Collection.create(path, index=index, codec=codec) as collection:
         for name, opened in zip(objects, parts, strict=True):
-            try:
+            with _naming(name):
                 collection.add(opened.objects, opened.ids, opened.provenance, progress=True)
-            except InvalidInputError as error:
-                raise InvalidInputError(f"{name}: {error}") from None
         collection.build_index(pivots=pivots, progress=True)
         told = collection.info()
         in_memory = f"{told['index_memory_bytes']:,} bytes of index in memory"
@@ -136,7 +145,7 @@ def add(path: str, objects: str) -> None:
 
     _refuse_photos(path)
     opened = open_objects(objects)
-    with Collection.open(path) as collection:
+    with Collection.open(path) as collection, _naming(objects):
         added = collection.add(opened.objects, opened.ids, opened.provenance, progress=True)
         click.echo(f"{path}: added {len(added):,} objects, {len(collection):,} in all")
 
@@ -192,7 +201,7 @@ def search(
     """
     from metricsearch.errors import InvalidInputError
 
-    if _holds_photos(path):
+    if _holds_photos(path) or (images and not os.path.exists(path)):
         from metricsearch.cli.photos import search_photos
 
         if queries is not None or not images:
@@ -215,10 +224,14 @@ def _search_objects(
     from metricsearch.provenance import check_same_provenance
 
     with Collection.open(path, readonly=True) as collection:
-        if is_for_photos or queries is None:
+        if is_for_photos:
             raise InvalidInputError(
                 f"{path}: no photo collection, so --image and --show do not apply; search it by QUERIES, objects like "
                 "its own"
+            )
+        if queries is None:
+            raise InvalidInputError(
+                f"{path}: no queries; give some like its objects: metricsearch search {path} QUERIES"
             )
         opened = open_objects(queries)
         if opened.provenance is not None and collection.provenance is not None:

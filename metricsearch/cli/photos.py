@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from metricsearch.photos import PhotoHit
+
+
+_N_CHECKED = 100  # best photos that are looked at again, whether they are still what was indexed
 
 
 @click.command()
@@ -58,7 +62,7 @@ def index(
         click.echo(f"{path}: {_summary(collection.info())}")
     if not done.n_photos:
         return 1
-    click.echo(f"search it with: metricsearch search {path} --image PHOTO --show", err=True)
+    click.echo(f"search it with: metricsearch search {shlex.quote(path)} --image PHOTO --show", err=True)
     return 0
 
 
@@ -68,13 +72,17 @@ def search_photos(path: str, images: Sequence[str], k: int, show: str | None) ->
     show: None: no sheet; "": IMAGE-hits.jpg in the current folder; else the name of the sheet.
     """
     from metricsearch.features.images import quiet_decoders
+    from metricsearch.features.photo import Photo
     from metricsearch.photos import PhotoCollection, check_sheet, draw_contact_sheet
 
+    stale: str | None = None  # the first that was found and is not there any more
     sheets = [None] * len(images) if show is None else _sheet_names(images, show)
     for sheet in sheets:
         if sheet is not None:
-            check_sheet(sheet)  # before the first answer
+            check_sheet(sheet)
     with PhotoCollection.open(path) as collection, quiet_decoders():
+        for image in images:  # all, before the first answer
+            Photo.read(image)
         for number, (image, sheet) in enumerate(zip(images, sheets, strict=True)):
             hits = collection.search(image, k)
             if number:
@@ -85,6 +93,13 @@ def search_photos(path: str, images: Sequence[str], k: int, show: str | None) ->
             if sheet is not None:
                 draw_contact_sheet(image, hits, sheet)
                 click.echo(f"contact sheet: {sheet}")
+            stale = stale or next((hit.path for hit in hits[:_N_CHECKED] if not _is_as_indexed(hit)), None)
+    if stale is not None:
+        click.echo(
+            f"{_shown(stale)}: gone or changed since it was indexed; bring the collection up to date: "
+            f"metricsearch index PHOTOS... {path}",
+            err=True,
+        )
     return 0
 
 
@@ -119,6 +134,16 @@ def _sheet_names(images: Sequence[str], show: str) -> list[str]:
             name = str(wanted.with_stem(f"{wanted.stem}-{number}"))
         names.append(name)
     return names
+
+
+def _is_as_indexed(hit: "PhotoHit") -> bool:
+    from metricsearch.errors import MetricSearchError
+
+    try:
+        hit.photo()
+    except MetricSearchError:
+        return False
+    return True
 
 
 def _table(hits: Sequence["PhotoHit"]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from metricsearch.features.photo import Photo
 from metricsearch.photos.features import local_feature, stored_feature, stored_name
 from metricsearch.photos.hits import PhotoHit
 from metricsearch.photos.indexing import IndexReport, index_photos
-from metricsearch.photos.manifest import DESCRIPTORS, FEATURES, WORDS, PhotosManifest, read_manifest
+from metricsearch.photos.manifest import DESCRIPTORS, FEATURES, WORDS, PhotosManifest, missing_parts, read_manifest
 from metricsearch.photos.searching import Searcher
 from metricsearch.photos.table import PhotoTable
 from metricsearch.threads import resolve_threads
@@ -129,8 +129,9 @@ class PhotoCollection:
     def _opened(self) -> Searcher:
         """The parts that a search needs. Raises where they are not those of one finished indexing."""
         table = self._table
-        if table is None or not self.is_complete:
-            raise MissingIndexError(self._unfinished())
+        missing = self._what_is_missing()
+        if table is None or missing is not None:
+            raise MissingIndexError(missing)
         if not len(table):
             raise EmptyIndexError(
                 f"{self.path}: it holds no photos; add some with: metricsearch index PHOTOS... {self.path}"
@@ -148,9 +149,14 @@ class PhotoCollection:
             n_threads=self.n_threads,
         )
 
-    def _unfinished(self) -> str:
-        again = f"metricsearch index PHOTOS... {self.path}"
-        return f"{self.path}: indexing was not finished, or still goes on; complete it with: {again}"
+    def _what_is_missing(self) -> str | None:
+        """Why the collection cannot be searched, in one line; None: it can."""
+        again = f"complete it with: metricsearch index PHOTOS... {self.path}"
+        if self._table is None or self._table.fingerprint() != self._manifest.content:
+            return f"{self.path}: indexing was not finished, or still goes on; {again}"
+        if parts := missing_parts(self.path, self._manifest):
+            return f"{self.path}: it lacks {' and '.join(parts)}; {again}"
+        return None
 
     def _check_open(self) -> None:
         if self._closed:
@@ -161,7 +167,7 @@ class PhotoCollection:
     @property
     def is_complete(self) -> bool:
         """Whether indexing was finished: only then can it be searched."""
-        return self._table is not None and self._table.fingerprint() == self._manifest.content
+        return self._what_is_missing() is None
 
     @property
     def failures(self) -> list[tuple[str, str]]:
@@ -184,7 +190,7 @@ class PhotoCollection:
             file = self._table.file
             name = stored_name(self._manifest, file)
             told["feature"] = {"name": name, "dimension": int(file.vectors(name).shape[1]), "metric": file.metric(name)}
-            if self._manifest.local is not None and (self.path / WORDS).is_dir():
+            if self._manifest.local is not None and WORDS not in missing_parts(self.path, self._manifest):
                 with VocabularyTree.open(self.path / WORDS, readonly=True) as tree:
                     n_words = tree.branching**tree.depth if tree.info()["trained"] else 0
                 kind = self._manifest.local["kind"]
@@ -202,8 +208,9 @@ class PhotoCollection:
         """Compare every checksum of every part; returns what is wrong, one line each (empty: all is well)."""
         self._check_open()
         table = self._table
-        if table is None or not self.is_complete:
-            return [self._unfinished()]
+        missing = self._what_is_missing()
+        if table is None or missing is not None:
+            return [str(missing)]
         problems = _file_problems(table.file, self._manifest)
         problems += _part_problems(self.path / DESCRIPTORS, Collection, table)
         if self._manifest.local is not None:

@@ -2,13 +2,14 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from metricsearch.errors import ExistsError, InvalidInputError, MetricSearchError
 from metricsearch.features.extras import pillow_image
-from metricsearch.features.images import PhotoPath, quiet_decoders, read_photo
+from metricsearch.features.images import PhotoPath, quiet_decoders
+from metricsearch.features.photo import Photo
 from metricsearch.files import system_errors, written_atomically
 from metricsearch.photos.hits import PhotoHit
 
@@ -27,8 +28,8 @@ _TEXT_COLOURS = _COLOURS | {"similar": _FAINT}
 def draw_contact_sheet(query: PhotoPath, hits: Sequence[PhotoHit], out: PhotoPath) -> None:
     """Write a JPEG or PNG with the query at the left and the first 100 hits in rows beside it, best first.
 
-    The frame of a hit says what it is: blue the same photo, green the same object, grey similar. A photo that cannot be
-    read any more keeps its place, with the reason. An existing `out` is overwritten only if it is a contact sheet.
+    The frame of a hit says what it is: blue the same photo, green the same object, grey similar. A photo that is gone
+    or has changed keeps its place, with the reason. An existing `out` is overwritten only if it is a contact sheet.
     Raises InvalidInputError, ExistsError, StorageError, MissingExtraError.
     """
     out = check_sheet(out)
@@ -81,10 +82,12 @@ class _Canvas:
             shown = f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
         self._draw.text((x, y), shown, fill=colour, font=font)
 
-    def photo(self, x: int, y: int, side: int, path: str, colour: str, *, at_top: bool = False) -> int:
+    def photo(
+        self, x: int, y: int, side: int, path: str, read: Callable[[], Photo], colour: str, *, at_top: bool = False
+    ) -> int:
         """A framed thumbnail in a square, at its left and bottom, or top; returns where it ends below."""
         try:
-            image = pillow_image().fromarray(read_photo(path, colour=True))
+            image = pillow_image().fromarray(read().rgb)
         except MetricSearchError as error:
             self._draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_EMPTY, outline=colour, width=_FRAME)
             reason = str(error).removeprefix(f"{path}: ")
@@ -110,12 +113,12 @@ def _drawn(query: str, hits: Sequence[PhotoHit]) -> Any:
     height = top + max(rows * cell_height - _GAP, _QUERY + 2 * _LINE) + _MARGIN
     canvas = _Canvas(width, height)
     canvas.text(_MARGIN, _MARGIN - 6, "query", _QUERY, size=22)
-    below = canvas.photo(_MARGIN, top, _QUERY, query, _INK, at_top=True)
+    below = canvas.photo(_MARGIN, top, _QUERY, query, lambda: Photo.read(query), _INK, at_top=True)
     canvas.text(_MARGIN, below + 6, Path(query).name, _QUERY, size=15)
     canvas.text(left, _MARGIN - 6, f"{len(hits)} best" if hits else "nothing found", width - left, size=22)
     for place, hit in enumerate(hits):
         x, y = left + place % columns * cell_width, top + place // columns * cell_height
-        below = canvas.photo(x, y, _TILE, hit.path, _COLOURS[hit.kind]) + 6
+        below = canvas.photo(x, y, _TILE, hit.path, hit.photo, _COLOURS[hit.kind]) + 6
         canvas.text(x, below, f"{hit.rank}  {hit.kind}", _TILE, _TEXT_COLOURS[hit.kind], size=15)
         canvas.text(x, below + _LINE, Path(hit.path).name, _TILE)
         canvas.text(x, below + 2 * _LINE, _why(hit), _TILE, _FAINT)

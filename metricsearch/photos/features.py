@@ -1,6 +1,7 @@
 """What a photo collection computes of a photo: one global feature, and local ones for the words."""
 
 import os
+import re
 
 from metricsearch.errors import InvalidInputError
 from metricsearch.features import FeatureFile, LocalFeatureOptions
@@ -8,7 +9,7 @@ from metricsearch.features.feature import GlobalFeature, LocalFeature
 from metricsearch.features.names import get_feature
 from metricsearch.features.trained import feature_from_arrays
 from metricsearch.photos.manifest import PhotosManifest
-from metricsearch.provenance import check_same_provenance
+from metricsearch.provenance import differences
 
 LOCAL = LocalFeatureOptions(kind="rootsift", n_features=800)
 
@@ -22,8 +23,12 @@ def default_feature() -> str:
 
 def lasting_name(text: str) -> str:
     """`text` of a feature as it is understood in any folder: what names a file becomes an absolute path."""
-    file, colon, layer = text.partition(":")
-    return os.path.abspath(file) + colon + layer if "." in file and os.path.isfile(file) else text
+    return _absolute(text) if os.path.isfile(text) else re.sub(r"[^+*]+", lambda part: _absolute(part[0]), text)
+
+
+def _absolute(name: str) -> str:
+    file, colon, layer = name.partition(":")
+    return os.path.abspath(file) + colon + layer if "." in file and os.path.isfile(file) else name
 
 
 def named_feature(text: str) -> GlobalFeature:
@@ -59,5 +64,9 @@ def stored_feature(manifest: PhotosManifest, file: FeatureFile) -> GlobalFeature
         feature: GlobalFeature = feature_from_arrays(provenance["recipe"], file.trained_arrays(name), get_feature)
     else:
         feature = named_feature(manifest.feature)
-    check_same_provenance(str(file.path), provenance, f"feature {manifest.feature} here", feature.provenance())
+    if differing := differences(provenance, feature.provenance()):
+        raise InvalidInputError(
+            f"{file.path.parent}: feature {manifest.feature} is made in another way here than when the photos were "
+            f"indexed ({'; '.join(differing)}); delete that folder and index the photos anew"
+        )
     return feature

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metricsearch.errors import ExistsError, InvalidInputError, MetricSearchError, StorageError
-from metricsearch.features import ExtractionReport, FeatureFile, LocalFeatureOptions, extract_photos
+from metricsearch.features import ExtractionReport, FeatureFile, extract_photos
 from metricsearch.features.feature import Feature
 from metricsearch.features.images import PhotoPath, find_photos
 from metricsearch.files import system_errors
@@ -35,6 +35,7 @@ from metricsearch.photos.manifest import (
     WORDS,
     PhotosManifest,
     is_photo_collection,
+    missing_parts,
     read_manifest,
     write_manifest,
 )
@@ -67,6 +68,8 @@ def index_photos(
     begin = time.perf_counter()
     folder, threads = Path(path), resolve_threads(n_threads)
     given = [photos] if isinstance(photos, str | os.PathLike) else list(photos)
+    if "" in given:  # not the current folder
+        raise InvalidInputError("photos: one of the paths is empty; give photos, folders or .txt lists")
     absolute = [os.path.abspath(entry) for entry in given]  # found again from any folder
     find_photos(absolute)  # before anything is made
     manifest = _manifest_for(folder, feature, words)
@@ -160,11 +163,9 @@ def _features(folder: Path, manifest: PhotosManifest) -> list[Feature[Any]]:
 def _update_parts(folder: Path, manifest: PhotosManifest, table: PhotoTable, n_threads: int, progress: bool) -> None:
     """Bring descriptors and words up to photos.h5, unless the manifest says that they are."""
     content = table.fingerprint()
-    parts = [DESCRIPTORS] if manifest.local is None else [DESCRIPTORS, WORDS]
-    if manifest.content == content and all((folder / part).is_dir() for part in parts):
+    if manifest.content == content and not missing_parts(folder, manifest):
         return
     update_descriptors(folder / DESCRIPTORS, table, stored_name(manifest, table.file), n_threads, progress)
     if manifest.local is not None:
-        options = LocalFeatureOptions(**manifest.local)
-        update_words(folder / WORDS, table, options, content, n_threads, progress)
+        update_words(folder / WORDS, table, manifest.local["kind"], content, n_threads, progress)
     write_manifest(folder, replace(manifest, content=content))

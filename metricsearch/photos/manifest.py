@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from metricsearch.errors import CorruptedError
+from metricsearch.manifests import MANIFEST as PART_MANIFEST
 from metricsearch.manifests import ManifestKind
 
 MANIFEST = "photos.json"
@@ -38,6 +39,12 @@ class PhotosManifest:
 def is_photo_collection(path: str | Path) -> bool:
     """Whether `path` is the folder of a photo collection, finished or not."""
     return (Path(path) / MANIFEST).is_file()
+
+
+def missing_parts(folder: Path, manifest: PhotosManifest) -> list[str]:
+    """Those of descriptors, and words if the collection has some, that are not there or half made."""
+    parts = [DESCRIPTORS] if manifest.local is None else [DESCRIPTORS, WORDS]
+    return [part for part in parts if not (folder / part / PART_MANIFEST).is_file()]
 
 
 def write_manifest(folder: Path, manifest: PhotosManifest) -> None:

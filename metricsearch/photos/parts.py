@@ -8,12 +8,12 @@ when its training began.
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.collection import Collection
-from metricsearch.features import LocalFeatureOptions
 from metricsearch.features.feature_file import LocalTable
 from metricsearch.files import system_errors
 from metricsearch.manifests import MANIFEST
@@ -31,32 +31,40 @@ def update_descriptors(path: Path, table: PhotoTable, feature: str, n_threads: i
 
     Raises what `Collection` raises.
     """
-    _delete_half_made(path)
-    if not path.exists():
-        Collection.create(path, metric=table.file.metric(feature), n_threads=n_threads).close()
-    with Collection.open(path, n_threads=n_threads) as collection:
+    provenance = table.file.provenance(feature)
+    with _descriptors(path, table.file.metric(feature), provenance, n_threads) as collection:
         there = collection.ids()
         collection.remove(np.setdiff1d(there, table.ids))
         ids = np.setdiff1d(table.ids, there)
         rows = table.rows(ids)
         order = np.argsort(rows)
-        provenance = table.file.provenance(feature)
         collection.add(table.vectors(feature, rows[order]), ids[order], provenance, progress=progress)
         if len(table):
             collection.build_index(index_for(len(table), collection.metric, n_threads), progress=progress)
 
 
-def update_words(
-    path: Path, table: PhotoTable, options: LocalFeatureOptions, content: str, n_threads: int, progress: bool
-) -> None:
+def _descriptors(path: Path, metric: dict[str, Any], provenance: dict[str, Any], n_threads: int) -> Collection:
+    """The collection at `path`, open for changes, unless its vectors were made in another way: then a new one."""
+    _delete_half_made(path)
+    if path.exists():
+        collection = Collection.open(path, n_threads=n_threads)
+        if collection.provenance in (None, provenance):  # None: it was never added to
+            return collection
+        collection.close()
+        _delete(path)
+    return Collection.create(path, metric=metric, n_threads=n_threads)
+
+
+def update_words(path: Path, table: PhotoTable, feature: str, content: str, n_threads: int, progress: bool) -> None:
     """Make the tree `path` hold the words of the table's photos; it stays untrained where there is nothing to train.
 
-    A vocabulary is kept as long as it is large enough. content: fingerprint of the photos it is trained from.
+    A vocabulary is kept as long as it is large enough. feature: name of the local feature in the table's file.
+    content: fingerprint of the photos it is trained from.
     Raises what `VocabularyTree` raises.
     """
-    local = table.file.local(options.kind)
+    local = table.file.local(feature)
     depth = vocabulary_depth(len(local.descriptors))
-    with _tree(path, depth, options, content, n_threads) as tree:
+    with _tree(path, depth, local.provenance, content, n_threads) as tree:
         if not tree.info()["trained"]:
             sample = _sample(local, table)
             if len(sample) <= BRANCHING or (sample == sample[0]).all():
@@ -70,21 +78,24 @@ def update_words(
             tree.add_images(_images(local, ids[portion], rows[portion]), progress=progress)
 
 
-def _tree(path: Path, depth: int, options: LocalFeatureOptions, content: str, n_threads: int) -> VocabularyTree:
-    """The tree at `path`, open for changes, unless another one is needed now: larger, or trained by other photos."""
+def _tree(path: Path, depth: int, provenance: dict[str, Any], content: str, n_threads: int) -> VocabularyTree:
+    """The tree at `path`, open for changes, unless another one is needed now.
+
+    That is: a larger one, one of features made in another way, or, while it is untrained, one to train by other photos.
+    """
     _delete_half_made(path)
     if path.exists():
         tree = VocabularyTree.open(path, n_threads=n_threads)
         told = tree.info()
-        enough = (
-            tree.depth >= depth if told["trained"] else (tree.depth, told["features"]["content"]) == (depth, content)
-        )
-        if enough:
+        begun = {**told["features"]}
+        begun_by = begun.pop("content")
+        enough = tree.depth >= depth if told["trained"] else (tree.depth, begun_by) == (depth, content)
+        if enough and begun == provenance:
             return tree
         tree.close()
         _delete(path)
     tree = VocabularyTree(BRANCHING, depth, seed=SEED, n_threads=n_threads)
-    tree.save(path, features={"options": options.to_dict(), "content": content})
+    tree.save(path, features={**provenance, "content": content})
     return tree
 
 

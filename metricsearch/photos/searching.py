@@ -43,9 +43,11 @@ class Searcher:
         """The k best photos. Raises InvalidInputError for a query that cannot be decoded, CorruptedError."""
         vector = self.feature.extract(query)
         inliers = self._verified(query)
-        near = self._nearest(vector, k + len(inliers), list(inliers))
+        itself = self.table.find(query.sha256)
+        same = [] if itself is None else [itself]
+        near = self._nearest(vector, k, [*same, *inliers])
         groups: list[tuple[Kind, list[int]]] = [
-            ("same photo", [photo for photo in near if self.table.sha256(photo) == query.sha256]),
+            ("same photo", same),
             ("same object", sorted(inliers, key=lambda photo: (-inliers[photo], near[photo], photo))),
             ("similar", sorted(near, key=lambda photo: (near[photo], photo))),
         ]
@@ -64,6 +66,7 @@ class Searcher:
                     other_paths=tuple(others),
                     distance=near[photo],
                     n_inliers=inliers.get(photo, 0),
+                    sha256=self.table.sha256(photo),
                 )
             )
         return hits
@@ -73,7 +76,7 @@ class Searcher:
         n = len(self.table)
         result = self.descriptors.search(vector[None], min(k, n), n_candidates=n_candidates(n, k))
         found = dict(zip(result.ids[0].tolist(), result.distances[0].tolist(), strict=True))
-        others = [photo for photo in more if photo not in found]
+        others = [photo for photo in dict.fromkeys(more) if photo not in found]
         if others:
             metric = self.descriptors.metric
             distances = metric.distances(metric.check(vector[None]), self.descriptors.get(others))

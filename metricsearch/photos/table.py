@@ -68,6 +68,12 @@ class PhotoTable:
         """Of the photo's bytes. Raises UnknownIdError."""
         return str(self.file.sha256[self.row(image_id)])
 
+    def find(self, sha256: str) -> int | None:
+        """ID of the photo of these bytes; None: it is not there."""
+        place = int(np.searchsorted(self.ids, photo_id(sha256)))
+        found = place < len(self.ids) and self.sha256(int(self.ids[place])) == sha256
+        return photo_id(sha256) if found else None
+
     def _rows(self, image_id: int) -> NDArray[np.int64]:
         place = int(np.searchsorted(self.ids, image_id))
         if place == len(self.ids) or self.ids[place] != image_id:

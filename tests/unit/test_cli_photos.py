@@ -129,6 +129,21 @@ def test_show_draws_a_sheet_for_each_image(run, folder):
     assert sorted(path.name for path in folder.glob("s*.png")) == ["s-2.png", "s.png"]
 
 
+def test_a_hit_that_is_gone_or_has_changed_is_told(run, folder):
+    shutil.rmtree("photos.ms")
+    run("index", "photos", "photos.ms", "--feature", "hsv")  # of this folder
+    answer = run("search", "photos.ms", "--image", "query.png")
+    assert (answer[0], answer[2]) == (0, "")
+    told = (
+        "photos/2.png: gone or changed since it was indexed; "
+        "bring the collection up to date: metricsearch index PHOTOS... photos.ms\n"
+    )
+    texture(50).save(folder / "photos" / "2.png")
+    assert run("search", "photos.ms", "--image", "query.png") == (0, answer[1], told)
+    (folder / "photos" / "2.png").unlink()
+    assert run("search", "photos.ms", "--image", "query.png") == (0, answer[1], told)
+
+
 def test_a_sheet_never_takes_the_place_of_a_photo(run, folder):
     before = (folder / "query.png").read_bytes()
     status, out, err = run("search", "photos.ms", "--image", "photos/1.png", "--show", "query.png")
@@ -154,7 +169,7 @@ def test_verify_tells_fine_and_damaged(run, folder):
     status, out, _ = run("verify", "photos.ms")
     assert status == 1
     assert "words.vt" in out
-    assert "index the photos again" in out
+    assert "metricsearch index" in out
     assert out.count("\n") == 1
 
 
@@ -163,6 +178,7 @@ def test_verify_tells_fine_and_damaged(run, folder):
     [
         (["index", "photos"], "Missing argument"),
         (["index", "nowhere", "new.ms"], "nowhere: no such file or folder"),
+        (["index", "", "new.ms"], "one of the paths is empty"),
         (["index", "photos", "new.ms", "--feature", "hsw"], "hsv"),
         (["index", "photos", "photos.ms", "--feature", "lbp"], "was made with feature hsv, not lbp"),
         (["index", "photos", "photos.ms", "--no-words"], "was made with words"),
@@ -171,6 +187,7 @@ def test_verify_tells_fine_and_damaged(run, folder):
         (["search", "photos.ms"], "--image"),
         (["search", "photos.ms", "query.png"], "--image query.png"),
         (["search", "photos.ms", "--image", "nowhere.png"], "nowhere.png: no such file"),
+        (["search", "photos.ms", "--image", "query.png", "--image", "nowhere.png"], "nowhere.png: no such file"),
         (["search", "photos.ms", "--image", "x.npy"], "x.npy: not a photo"),
         (["search", "photos.ms", "--image", "query.png", "-k", "0"], "k: expected"),
         (["search", "photos.ms", "--image", "query.png", "--show", "sheet.doc"], "sheet.doc"),

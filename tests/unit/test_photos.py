@@ -97,6 +97,17 @@ def test_the_photo_itself_comes_first_then_the_same_object_then_similar_ones(mad
     assert [hit.rank for hit in hits] == list(range(1, N + 2))
 
 
+def test_the_photo_itself_is_found_among_others_of_the_same_pixels(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for level in range(6):
+        texture(1).save(tmp_path / "photos" / f"{level}.png", compress_level=level)
+    index(tmp_path / "photos.ms", tmp_path / "photos", words=False)
+    photos = sorted((tmp_path / "photos").iterdir())
+    assert [(hit.kind, hit.path, hit.distance) for (hit,) in answers(tmp_path / "photos.ms", photos, k=1)] == [
+        ("same photo", str(photo), 0.0) for photo in photos
+    ]
+
+
 def test_an_altered_part_of_a_photo_finds_it_as_the_same_object(made):
     (hits,) = answers(made / "photos.ms", [made / "query.png"], k=3)
     assert len(hits) == 3
@@ -256,6 +267,18 @@ def snapshot(path):
     return {str(file): (file.stat().st_mtime_ns, file.stat().st_size) for file in path.rglob("*") if file.is_file()}
 
 
+def test_a_trained_feature_in_a_sum_is_found_from_any_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    extract_photos("photos", "train.h5", "hue")
+    with FeatureFile.open("train.h5") as file:
+        save_feature("white.feature", train_whitening(file, get_feature("hue"), 4))
+    index("p.ms", "photos", feature="2*white.feature+hsv", words=False)
+    monkeypatch.chdir("/")
+    index(folder / "p.ms", folder / "photos", feature=None)
+    (hits,) = answers(folder / "p.ms", [folder / "photos" / "3.png"])
+    assert (hits[0].kind, hits[0].distance) == ("same photo", 0.0)
+
+
 def test_nothing_new_changes_nothing(made, folder):
     before = {name: value for name, value in snapshot(folder / "photos.ms").items() if not name.endswith("lock")}
     report = index(folder / "photos.ms", made / "photos", feature=None)
@@ -387,6 +410,34 @@ def test_parts_that_were_being_made_or_deleted_are_made_again(folder):
     with PhotoCollection.open(folder / "p.ms") as collection:
         assert collection.verify() == []
         assert collection.search(folder / "query.png")[0].path == str(photos / "3.png")
+
+
+@pytest.mark.parametrize("part", ["descriptors.ms", "words.vt"])
+def test_half_a_part_is_told_and_made_again_though_no_photo_is_new(folder, made, part):
+    (folder / "photos.ms" / part / "manifest.json").unlink()
+    with PhotoCollection.open(folder / "photos.ms") as collection:
+        assert collection.info()["state"] == "unfinished"
+        (problem,) = collection.verify()
+        assert f"it lacks {part}" in problem
+        with pytest.raises(MissingIndexError, match="complete it with: metricsearch index"):
+            collection.search(made / "query.png")
+    index(folder / "photos.ms", made / "photos")
+    assert answers(folder / "photos.ms", [made / "query.png"]) == answers(made / "photos.ms", [made / "query.png"])
+
+
+def test_parts_of_values_made_in_another_way_are_made_anew(folder, made, monkeypatch):
+    (folder / "photos.ms" / "photos.h5").unlink()
+    for kind in (type(get_feature(FEATURE)), LocalFeature):
+        provenance = kind.provenance
+        monkeypatch.setattr(kind, "provenance", lambda self, old=provenance: old(self) | {"version": "other"})
+    hsv = type(get_feature(FEATURE))
+    extract = hsv.extract
+    monkeypatch.setattr(hsv, "extract", lambda self, photo: extract(self, photo) / 2)
+    index(folder / "photos.ms", made / "photos")
+    index(folder / "anew.ms", made / "photos")
+    assert answers(folder / "photos.ms", [made / "query.png"]) == answers(folder / "anew.ms", [made / "query.png"])
+    with VocabularyTree.open(folder / "photos.ms" / "words.vt", readonly=True) as tree:
+        assert tree.info()["features"]["version"] == "other"
 
 
 def test_a_part_that_was_deleted_is_made_again(folder, made):
@@ -632,6 +683,22 @@ def test_a_photo_that_is_gone_keeps_its_place_on_the_sheet(folder):
     with Image.open(folder / "before.png") as before, Image.open(folder / "after.png") as after:
         assert before.size == after.size
         assert (0xEC, 0xEC, 0xEC) in colours(after, (0, 0, *after.size))
+
+
+def test_a_hit_gives_its_photo_unless_the_file_has_changed(folder):
+    index(folder / "p.ms", folder / "photos")
+    (hit,) = answers(folder / "p.ms", [folder / "query.png"], k=1)[0]
+    assert hit.photo().sha256 == hit.sha256
+    texture(50).save(hit.path)
+    with pytest.raises(InvalidInputError, match=r"3\.png: changed since it was indexed"):
+        hit.photo()
+    draw_contact_sheet(folder / "query.png", [hit], folder / "sheet.png")
+    with Image.open(folder / "sheet.png") as sheet:
+        tile = sheet.convert("RGB").crop((410, 70, 600, 150))  # grey, and no line of the reason yet
+        assert len(tile.getcolors()) == 1
+    os.unlink(hit.path)
+    with pytest.raises(MissingDataError):
+        hit.photo()
 
 
 def test_a_contact_sheet_overwrites_contact_sheets_only(folder):
