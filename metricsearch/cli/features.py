@@ -33,7 +33,7 @@ def list_features() -> int:
     rows = [("name", "dimension", "metric", "needs", "what it is")]
     for entry in feature_names():
         dimension = "any" if entry.dimension is None else f"{entry.dimension:,}"
-        rows.append((entry.name, dimension, _metric_name(entry.metric), entry.needs or "-", entry.about))
+        rows.append((entry.name, dimension, entry.metric, entry.needs or "-", entry.about))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for *cells, about in rows:
         click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), about]).rstrip())
@@ -160,15 +160,16 @@ def _told(recipe: dict[str, Any], prefix: str = "") -> list[str]:
     return lines
 
 
-def _metric_name(metric: Any) -> str:
-    return str(metric["name"] if isinstance(metric, dict) else metric)
-
-
 def _name_of(out: str) -> str:
     """The name of the feature that OUT will hold; before the work, what would be in the way of writing it is said."""
-    from metricsearch.features.trained import check_name, check_new_file
+    from metricsearch.features.feature_writing import check_feature_name
+    from metricsearch.features.names import plain_names
+    from metricsearch.features.trained import check_new_file
 
-    return check_name(check_new_file(out).stem)
+    name = check_feature_name(check_new_file(out).stem)
+    if name in plain_names():
+        raise click.UsageError(f"{out}: there is a feature {name} already; call the file otherwise")
+    return name
 
 
 def _say_trained(out: str, feature: Any) -> None:

@@ -19,7 +19,7 @@ _N_CHECKED = 100  # best photos that are looked at again, whether they are still
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path())
 @click.argument("path", type=click.Path())
-@click.option("--feature", help="What photos are compared by; default: pool5 if its model is here, else classic.")
+@click.option("--feature", help="What photos are compared by; default: pool5-unit if its model is here, else classic.")
 @click.option("--words/--no-words", default=None, help="Find the same objects too, by local features. Default: yes.")
 @click.option("--drop-missing", is_flag=True, help="Take out photos that are not given now.")
 @click.option("--threads", "n_threads", type=int, help="Default: all cores.")

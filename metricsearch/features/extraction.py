@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from metricsearch.errors import InvalidInputError, StorageError
-from metricsearch.features.extras import opencv
+from metricsearch.features.extras import one_thread_each
 from metricsearch.features.feature import Feature, GlobalFeature
 from metricsearch.features.feature_writing import PhotoEntry, check_feature_name, write_feature_file
 from metricsearch.features.images import PhotoPath, find_photos, quiet_decoders
@@ -72,9 +72,11 @@ def extract_photos(
         check_feature_name(feature.name)
     threads = resolve_threads(n_threads)
     out = Path(out)
-    paths = find_photos(photos)
+    if out.is_dir():
+        raise InvalidInputError(f"{out}: a folder; give the path of a file")
     if not out.parent.is_dir():
         raise InvalidInputError(f"{out}: there is no folder {out.parent}; make it first")
+    paths = find_photos(photos)
     parts = out.with_name(f"{out.name}.parts")
     with system_errors(out), _working_folder(parts):
         for half in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):  # left by a kill while it was put together
@@ -110,7 +112,7 @@ def _extract_new(
     seen = thread_stream(lambda path: _look_at(path, known), paths, threads, _PHOTOS_AHEAD * threads)
     with (
         quiet_decoders(),
-        _one_opencv_thread(),
+        one_thread_each(),
         closing(seen),
         tqdm(total=len(paths), desc="extract", unit=" photos", disable=None if progress else True) as bar,
     ):
@@ -174,15 +176,3 @@ def _working_folder(parts: Path) -> Iterator[None]:
         if parts.is_dir() and not any(parts.glob(PARTS)):
             shutil.rmtree(parts)
         lock.release()
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """Photos are spread over our threads; OpenCV's own would only compete with them."""
-    cv2 = opencv()
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

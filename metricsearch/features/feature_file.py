@@ -156,7 +156,12 @@ class FeatureFile:
     def _json(self, name: str, attribute: str) -> dict[str, Any]:
         self._check_known(name)
         with self.reading():
-            value: dict[str, Any] = json.loads(self._file[name].attrs[attribute])
+            try:
+                value: dict[str, Any] = json.loads(self._file[name].attrs[attribute])
+            except (KeyError, ValueError):
+                raise CorruptedError(
+                    f"{self.path}: {name} has no readable {attribute}; delete the file and extract the photos again"
+                ) from None
         return value
 
     def _check_known(self, name: str) -> None:

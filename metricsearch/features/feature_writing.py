@@ -42,8 +42,8 @@ def write_feature_file(
     """Write features of `photos` to `path`.
 
     columns: each feature with its values, one per photo, in the order of `photos`: (d,) float32 or LocalFeatures.
-    with_arrays: also what the features learned. Raises InvalidInputError (a feature of an impossible name or value),
-    StorageError.
+    with_arrays: also what the features learned. Raises InvalidInputError (a feature of an impossible name; more or
+    fewer values than photos), StorageError.
     """
     import h5py
 
@@ -59,20 +59,25 @@ def write_feature_file(
         _write_array(file, "size", np.array([photo.size for photo in photos], dtype=np.int32).reshape(-1, 2))
         for feature, values in sorted(columns, key=lambda column: column[0].name):
             if isinstance(feature, GlobalFeature):
-                _write_vectors(file, feature, values, len(photos))
+                n_values = _write_vectors(file, feature, values, len(photos))
                 for name, array in sorted(feature.arrays().items()) if with_arrays else ():
                     _write_array(file, f"{TRAINED}/{feature.name}/{name}", np.asarray(array))
             else:
-                _write_local(file, feature, values)
+                n_values = _write_local(file, feature, values)
+            if n_values != len(photos):
+                raise InvalidInputError(
+                    f"{path}: {feature.name} has {n_values:,} values for {len(photos):,} photos; give one each"
+                )
 
 
-def check_feature_name(name: str) -> None:
-    """Raise InvalidInputError unless a feature may be called so in a file."""
+def check_feature_name(name: str) -> str:
+    """Return `name` if a feature may be called so in a file; raise InvalidInputError otherwise."""
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise InvalidInputError(
             f"feature {name!r}: expected a name of letters, digits and -_.+*: that begins with a letter or digit and "
             f"is none of {', '.join(RESERVED)}"
         )
+    return name
 
 
 def to_json(value: Any) -> str:
@@ -99,7 +104,8 @@ def _checked(chunk: tuple[int, ...]) -> dict[str, Any]:
     return {"chunks": chunk, "fletcher32": True}
 
 
-def _write_vectors(file: Any, feature: GlobalFeature, values: Iterable[Any], n: int) -> None:
+def _write_vectors(file: Any, feature: GlobalFeature, values: Iterable[Any], n: int) -> int:
+    """The number of values; those beyond n are only counted."""
     d = feature.dimension
     rows = max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (4 * d)))
     dataset = file.create_dataset(feature.name, (n, d), np.float32, maxshape=(None, d), **_checked((rows, d)))
@@ -108,8 +114,10 @@ def _write_vectors(file: Any, feature: GlobalFeature, values: Iterable[Any], n: 
     dataset.attrs["metric"] = to_json(metric)
     done = 0
     for block in _blocks(values, rows):
-        dataset[done : done + len(block)] = np.stack(block)
+        if done + len(block) <= n:
+            dataset[done : done + len(block)] = np.stack(block)
         done += len(block)
+    return done
 
 
 def _blocks(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -123,7 +131,8 @@ def _blocks(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield waiting
 
 
-def _write_local(file: Any, feature: Feature[LocalFeatures], values: Iterable[LocalFeatures]) -> None:
+def _write_local(file: Any, feature: Feature[LocalFeatures], values: Iterable[LocalFeatures]) -> int:
+    """The number of values."""
     group = file.create_group(feature.name)
     group.attrs["provenance"] = to_json(feature.provenance())
     stored = {
@@ -152,3 +161,4 @@ def _write_local(file: Any, feature: Feature[LocalFeatures], values: Iterable[Lo
     if waiting:
         flush()
     _write_array(group, "starts", np.cumsum(counts, dtype=np.int64))
+    return len(counts) - 1

@@ -1,4 +1,4 @@
-"""Photos: which files are some, and their grey pixels as a viewer would show them."""
+"""Photos: which files are some, and their pixels, grey or RGB, as a viewer would show them."""
 
 import hashlib
 import io
@@ -80,7 +80,8 @@ def quiet_decoders() -> Iterator[None]:
 def find_photos(photos: PhotoPath | Iterable[PhotoPath]) -> list[str]:
     """Paths of photos in a fixed order, each once: of folders (recursive, sorted), files and .txt lists.
 
-    Of a folder: files that are called like a photo or begin like one; nothing hidden. A list has one path per line,
+    Of a folder: files that are called like a photo or begin like one; nothing hidden; a folder in it that cannot be
+    read stands for its photos, to be listed as unreadable. A list has one path per line,
     relative to its own folder; empty lines and those that begin with # are passed over. Files and lines of lists are
     taken whatever they hold. Raises MissingDataError (a path does not exist), InvalidInputError (no photo at all).
     """
@@ -88,6 +89,8 @@ def find_photos(photos: PhotoPath | Iterable[PhotoPath]) -> list[str]:
     found: dict[str, None] = {}
     for entry in given:
         path = Path(entry)
+        if not str(entry):
+            raise InvalidInputError("photos: got an empty path; give photos, folders or .txt lists of photos")
         if path.is_dir():
             found.update(dict.fromkeys(_in_folder(path)))
         elif not path.exists():
@@ -103,7 +106,8 @@ def find_photos(photos: PhotoPath | Iterable[PhotoPath]) -> list[str]:
 
 
 def _in_folder(folder: Path) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
+    unreadable: list[str] = []
+    for place, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
@@ -113,6 +117,7 @@ def _in_folder(folder: Path) -> Iterator[str]:
                 and (path.suffix.lower() in SUFFIXES or _begins_as_photo(path))
             ):
                 yield str(path)
+    yield from unreadable
 
 
 def _begins_as_photo(path: Path) -> bool:
@@ -135,7 +140,8 @@ def _in_list(path: Path) -> Iterator[str]:
             photo = path.parent / name
             if not photo.is_file():
                 raise MissingDataError(
-                    f"{path}: line {number}: no file {photo}; a list names one photo per line, relative to its folder"
+                    f"{path}: line {number}: no file {str(photo)!r:.300}; a list names one photo per line, relative to "
+                    "its folder"
                 )
             yield str(photo)
 

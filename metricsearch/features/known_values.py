@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ class KnownValues:
         if missing:  # perhaps they only have other names now
             held = {photo.path for photo in content}
             for path in given - held:
-                missing.pop(sha256_of(Path(path)), None)
+                with suppress(OSError):  # it will be listed as one that cannot be read
+                    missing.pop(sha256_of(Path(path)), None)
         if missing:
             raise InvalidInputError(
                 f"{self.out}: {len(missing):,} of its photos are not given now (for one, {min(missing.values())}); "
@@ -128,19 +130,20 @@ class KnownValues:
         return [(feature, self._values(feature.name, done)) for feature in self.features]
 
     def _values(self, name: str, done: Sequence[PhotoEntry]) -> Iterator[Any]:
-        """One file is open at a time."""
+        """Two files are open at most: the one from before, since new photos may lie between its own, and a part."""
         places = self._places[name]
-        file: FeatureFile | None = None
+        held: dict[bool, FeatureFile] = {}
         try:
             for photo in done:
                 path, i = places[photo.sha256]
+                file = held.get(path == self.out)
                 if file is None or file.path != path:
                     if file is not None:
                         file.close()
-                    file = FeatureFile.open(path)
+                    file = held[path == self.out] = FeatureFile.open(path)
                 yield _value(file, name, i)
         finally:
-            if file is not None:
+            for file in held.values():
                 file.close()
 
 

@@ -78,6 +78,14 @@ def feature_names() -> list[FeatureEntry]:
     return [*classic, *map(_local_entry, KINDS), *_cnn_entries(), *_PATTERNS]
 
 
+def plain_names() -> list[str]:
+    """The names that are one word: of classic features, of local ones, and short ones of CNNs."""
+    from metricsearch.features.classic import CLASSIC
+    from metricsearch.features.cnn import SHORT_NAMES
+
+    return [*CLASSIC, *KINDS, *SHORT_NAMES]
+
+
 _PATTERNS = (
     FeatureEntry(
         "PATH", None, "euclidean", "a feature that `metricsearch features train` or `whiten` wrote", "that file"
@@ -140,12 +148,9 @@ def _weight(number: str, text: str) -> float:
 
 
 def _unknown(text: str) -> Exception:
-    from metricsearch.features.classic import CLASSIC
-    from metricsearch.features.cnn import SHORT_NAMES
-
     if "/" in text or Path(text).suffix:
         return MissingDataError(f"{text}: no such file; make it with: metricsearch features train {text} --from FILE")
-    known = [*CLASSIC, *KINDS, *SHORT_NAMES]
+    known = plain_names()
     close = difflib.get_close_matches(text, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return UnknownNameError(

@@ -27,7 +27,6 @@ from metricsearch.errors import (
     MissingDataError,
 )
 from metricsearch.features.feature import Feature, GlobalFeature
-from metricsearch.features.feature_writing import check_feature_name
 from metricsearch.files import system_errors, written_atomically
 
 FORMAT = "metricsearch-trained-feature"
@@ -68,12 +67,6 @@ class TrainedFeature(GlobalFeature):
             "arrays_sha256": sha256_of_arrays(self.arrays()),
             "base": self.base_provenance(),
         }
-
-
-def check_name(name: str) -> str:
-    """Return `name` if a feature may be called so in files; raise InvalidInputError otherwise."""
-    check_feature_name(name)
-    return name
 
 
 def trained_on(sha256: list[str]) -> dict[str, Any]:

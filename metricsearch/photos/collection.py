@@ -71,8 +71,8 @@ class PhotoCollection:
     ) -> IndexReport:
         """Make the collection `path` of `photos` (see `find_photos`), or bring it up to date with them.
 
-        feature: name of a global feature; None: that of the collection, for a new one "pool5" if its model is on this
-        machine, else "classic". words: find the same objects too; None: as the collection is, a new one does.
+        feature: name of a global feature; None: that of the collection, for a new one "pool5-unit" if its model is on
+        this machine, else "classic". words: find the same objects too; None: as the collection is, a new one does.
         drop_missing: photos of the collection that are not given are taken out of it; without, they are an error.
         A stopped run is completed by the next one and leaves no trace. Photos that cannot be read are listed in the
         report and are no error. Raises MissingDataError, InvalidInputError, UnknownNameError, ExistsError,

@@ -15,10 +15,10 @@ LOCAL = LocalFeatureOptions(kind="rootsift", n_features=800)
 
 
 def default_feature() -> str:
-    """Name of the feature where none is named: "pool5" if its model is on this machine, else "classic"."""
+    """Name of the feature where none is named: "pool5-unit" if its model is on this machine, else "classic"."""
     from metricsearch.features.cnn import is_at_hand
 
-    return "pool5" if is_at_hand("googlenet") else "classic"
+    return "pool5-unit" if is_at_hand("googlenet") else "classic"
 
 
 def lasting_name(text: str) -> str:

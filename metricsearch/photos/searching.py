@@ -13,6 +13,7 @@ from metricsearch.features.photo import Photo
 from metricsearch.photos.hits import Kind, PhotoHit
 from metricsearch.photos.sizes import n_candidates
 from metricsearch.photos.table import Ids, PhotoTable
+from metricsearch.spaces.batches import dense_view
 from metricsearch.verification import VerificationOptions, rerank
 from metricsearch.vocabtree import VocabularyTree
 
@@ -72,10 +73,19 @@ class Searcher:
         return hits
 
     def _nearest(self, vector: NDArray[np.float32], k: int, more: list[int]) -> dict[int, float]:
-        """Distances of the k nearest photos, and of `more`, by ID."""
-        n = len(self.table)
-        result = self.descriptors.search(vector[None], min(k, n), n_candidates=n_candidates(n, k))
-        found = dict(zip(result.ids[0].tolist(), result.distances[0].tolist(), strict=True))
+        """Distances of the k nearest photos, and of `more`, by ID.
+
+        A vector of zeros (VLAD of a photo without corners, HOG of a plain one) says nothing, and is nearer to most
+        photos than these are to each other: such photos are like no other, and nothing is like such a query.
+        """
+        found: dict[int, float] = {}
+        wanted, n = k if vector.any() else 0, len(self.table)
+        while wanted:
+            result = self.descriptors.search(vector[None], min(wanted, n), n_candidates=n_candidates(n, wanted))
+            said = dense_view(self.descriptors.get(result.ids[0]), np.float32).any(axis=1)
+            found = dict(zip(result.ids[0][said].tolist(), result.distances[0][said].tolist(), strict=True))
+            wanted = 0 if len(found) >= min(k, n) or wanted >= n else 4 * wanted
+        found = dict(list(found.items())[:k])
         others = [photo for photo in dict.fromkeys(more) if photo not in found]
         if others:
             metric = self.descriptors.metric

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from metricsearch.cli import main
+from metricsearch.cli.features import features
 from metricsearch.features import FeatureFile
+from metricsearch.features.aggregated import AGGREGATIONS
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -99,6 +101,11 @@ def test_info_tells_what_a_file_holds(run, made, tmp_path):
     }
 
 
+def test_every_aggregation_can_be_trained():
+    kind = next(option for option in features.commands["train"].params if option.name == "kind")
+    assert tuple(kind.type.choices) == AGGREGATIONS
+
+
 def train(*options):
     return ("features", "train", "new.feature", "--from", "train.h5", *options)
 
@@ -118,6 +125,8 @@ def whiten(*options):
         (train("--local", "sift", "--whiten", 8), "dimension: 8 of 8 vectors"),
         (train("--kind", "vladd"), "'vladd' is not one of"),
         (("features", "train", "train.h5", "--from", "train.h5"), "train.h5: exists already"),
+        (("features", "train", "hsv.feature", "--from", "train.h5"), "there is a feature hsv already"),
+        (("features", "train", "pool5", "--from", "train.h5"), "there is a feature pool5 already"),
         (("features", "train", "a b.feature", "--from", "train.h5"), "expected a name of letters"),
         (("features", "train", "none/new.feature", "--from", "train.h5"), "there is no folder none"),
         (("features", "train", "new.feature", "--from", "none.h5"), "none.h5: no such file"),

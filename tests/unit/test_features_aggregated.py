@@ -403,29 +403,36 @@ def test_arrays_of_another_aggregation_are_refused(file):
 
 def test_whitening_takes_the_vectors_of_the_file(file):
     feature = train_whitening(file, Corner(), 4)
-    ref = fit_pca(file.vectors("corner"), 4, whiten=True)
+    x = file.vectors("corner")[:].astype(float)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    ref = fit_pca(x, 4, whiten=True)
     assert (feature.name, feature.dimension) == ("corner-whiten4", 4)
-    assert np.array_equal(feature.pca.components, ref.components)
+    np.testing.assert_allclose(feature.pca.components, ref.components, atol=1e-9)
     photo = Photo(b"P5 4 2 255\n" + bytes(range(8)))
     vector = feature.extract(photo)
     assert (vector.shape, vector.dtype) == ((4,), np.float32)
     assert np.linalg.norm(vector) == pytest.approx(1)
-    assert np.array_equal(vector, ref.apply(np.arange(8.0)[None], unit_length=True)[0])
+    first = np.arange(8.0)[None] / np.linalg.norm(np.arange(8.0))
+    np.testing.assert_allclose(vector, ref.apply(first, unit_length=True)[0], atol=1e-6)
     some = train_whitening(file, Corner(), 4, rows=range(9), whiten=False)
     assert some.name == "corner-pca4"
-    assert np.array_equal(some.pca.components, fit_pca(file.vectors("corner")[:9], 4).components)
+    np.testing.assert_allclose(some.pca.components, fit_pca(x[:9], 4).components, atol=1e-9)
 
 
 def test_whitening_of_an_aggregation_computes_it_from_the_local_features(file):
     base = train_aggregated(file, "vlad", n_words=6)
     feature = train_whitening(file, base, 5)
     x = np.stack([base.aggregate(file.local().descriptors_of(i)) for i in range(len(file))])
-    assert np.array_equal(feature.pca.components, fit_pca(x, 5).components)
+    assert np.array_equal(feature.pca.components, fit_pca(x, 5, unit_length=True).components)
 
 
 def test_whitening_says_what_is_wrong(tmp_path, file):
     with pytest.raises(InvalidInputError, match="was trained on corner with version 1, but here version is 2"):
         train_whitening(file, Corner(version=2), 4)
+    few = LocalFeatureOptions(kind="sift", n_features=7)
+    other = AggregatedFeature("few", "vlad", few, {"centres": np.eye(2, 128, dtype=np.float32)}, None, {})
+    with pytest.raises(InvalidInputError, match="its sift has other options than few was trained with"):
+        train_whitening(file, other, 2)
     with pytest.raises(InvalidInputError, match="corner: dimension: 4 of 3 vectors of 8 numbers"):
         train_whitening(file, Corner(), 4, rows=[0, 1, 2])
     base = train_aggregated(file, "vlad", n_words=6)

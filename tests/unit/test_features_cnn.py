@@ -280,7 +280,9 @@ def test_the_crops_are_the_corners_the_centre_and_their_mirrors():
                 assert (crop[y, x] == pixels[top + y, left + x]).all()
                 assert (mirrored[y, 2 - x] == pixels[top + y, left + x]).all()
     [centre] = cut_crops(pixels, 3, "centre")
+    [upper_left] = cut_crops(pixels, 2, "centre")  # of the two that are as close to the middle
     assert np.array_equal(centre, crops[4])
+    assert np.array_equal(upper_left, pixels[1:3, 1:3])
 
 
 def test_crops_as_large_as_the_photo_are_the_photo():
@@ -440,7 +442,7 @@ def test_a_patch_is_shown_as_a_whole():
 
 def test_short_names_stand_for_their_long_forms():
     photo = as_photo(some_photo())
-    for short in ("pool5", "grid4096", "face"):
+    for short in ("pool5", "pool5-unit", "grid4096", "face"):
         feature, long = get_cnn_feature(short), get_cnn_feature(SHORT_NAMES[short])
         assert (feature.name, long.name) == (short, SHORT_NAMES[short])
         assert feature.provenance() == long.provenance()

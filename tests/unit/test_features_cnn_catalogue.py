@@ -7,11 +7,12 @@ import shutil
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from metricsearch.errors import CorruptedError, InvalidInputError, MissingDataError, UnknownNameError
 from metricsearch.features.cnn import catalogue, is_at_hand, model_names, models_directory
 from metricsearch.features.cnn.catalogue import find_model
+from metricsearch.features.cnn.network import get_network
 from metricsearch.files import sha256_of
 
 PREPROCESSING = {"size": 8, "resized": 10, "resize": "square", "colours": "RGB", "mean": [1, 2, 3], "scale": [1, 1, 2]}
@@ -150,6 +151,46 @@ def test_the_file_beside_a_model_says_how_photos_are_prepared_and_names_layers(t
     assert model.layers["all"].tensor == "maps"
     assert (model.layers["all"].crops, model.layers["all"].unit_length) == ("ten", True)
     assert (model.name, model.sha256) == ("tiny", sha256_of(path))
+
+
+def write_model_in_two_files(path, weight, place):
+    """Adds one weight, which lies in the file weights.bin."""
+    data, maps = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, 8, 8]) for name in ("data", "maps"))
+    tensor = numpy_helper.from_array(np.full((1, 3, 8, 8), weight, np.float32), "weight")
+    nodes = [helper.make_node("Add", ["data", "weight"], ["maps"])]
+    if place != "initializer":
+        nodes.insert(0, helper.make_node("Constant", [], ["weight"], value=tensor))
+    if place == "branch":
+        branch = helper.make_graph(nodes, "branch", [], [maps])
+        always = helper.make_node("Constant", [], ["always"], value=numpy_helper.from_array(np.array(True)))
+        nodes = [always, helper.make_node("If", ["always"], ["maps"], then_branch=branch, else_branch=branch)]
+    tensors = [tensor] if place == "initializer" else []
+    graph = helper.make_graph(nodes, "two", [data], [maps], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(model, METADATA)
+    path.parent.mkdir()
+    kept = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 100, "convert_attribute": True}
+    onnx.save(model, path, **kept)
+    return path
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant", "branch"])
+def test_weights_in_another_file_are_part_of_what_a_model_is(tmp_path, place):
+    paths = [write_model_in_two_files(tmp_path / str(i) / "two.onnx", i, place) for i in (1, 2)]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    models = [find_model(str(path)) for path in paths]
+    assert models[0].sha256 != models[1].sha256
+    (paths[0].parent / "weights.bin").unlink()
+    (paths[0].parent / "two.onnx.json").write_text(json.dumps({"preprocessing": PREPROCESSING}))
+    with pytest.raises(MissingDataError, match=r"weights of it lie in .*weights\.bin"):
+        find_model(str(paths[0]))
+
+
+def test_a_model_in_two_files_is_run(tmp_path):
+    for i in (1, 2):
+        model = find_model(str(write_model_in_two_files(tmp_path / str(i) / "two.onnx", i, "initializer")))
+        network, _ = get_network(model, "maps")
+        assert network.values_of_pixels(np.zeros((8, 8, 3), np.uint8), "maps")[0, 0, 0] == i - 104
 
 
 def test_without_that_file_the_metadata_of_the_model_count(tmp_path):

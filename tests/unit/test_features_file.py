@@ -1,12 +1,14 @@
 """The feature file and the job that fills it: the same content whatever happened on the way."""
 
 import json
+import os
 import threading
 
 import cv2
 import h5py
 import numpy as np
 import pytest
+import threadpoolctl
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,6 +168,15 @@ def test_a_feature_of_an_impossible_name_is_refused(tmp_path, folder, name):
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+@pytest.mark.parametrize("feature", [SIFT, Brightness()])
+@pytest.mark.parametrize("n", [0, 2, 4, 5000])
+def test_one_value_per_photo(tmp_path, feature, n):
+    value = local(0, np.random.default_rng(0)) if feature is SIFT else np.zeros(6, np.float32)
+    with pytest.raises(InvalidInputError, match=rf"has {n:,} values for 3 photos"):
+        write_feature_file(tmp_path / "x.h5", entries(3), [(feature, [value] * n)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_all_photos_are_in_the_file_in_their_order(folder, tmp_path):
     out = tmp_path / "x.h5"
     report = extract_photos(folder, out, [SIFT, Brightness()])
@@ -223,6 +234,75 @@ def test_one_new_photo_is_the_only_one_looked_at(folder, tmp_path):
     fresh = tmp_path / "fresh.h5"
     extract_photos(folder, fresh, [SIFT, feature])
     assert content(out) == content(fresh)
+
+
+def test_equal_photos_that_are_looked_at_at_once_are_one_new_one(folder, tmp_path):
+    class Together(Brightness):
+        def __init__(self):
+            super().__init__()
+            self.barrier = threading.Barrier(2, timeout=20)
+
+        def extract(self, photo):
+            self.barrier.wait()
+            return super().extract(photo)
+
+    feature = Together()
+    report = extract_photos([folder / "03.png", folder / "39.png"], tmp_path / "x.h5", feature, n_threads=2)
+    assert feature.calls == 2
+    assert (report.n_new, report.n_kept, report.n_photos) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(("most", "seconds", "n_parts"), [(10, 1e9, 4), (1000, 1e9, 1), (1000, 0, 39)])
+def test_what_is_finished_is_written_by_number_and_by_time(folder, tmp_path, monkeypatch, most, seconds, n_parts):
+    written = []
+    real = known_values.write_feature_file
+
+    def counted(path, *arguments, **options):
+        written.append(path)
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(known_values, "write_feature_file", counted)
+    monkeypatch.setattr(known_values, "_PART_PHOTOS", most)
+    monkeypatch.setattr(known_values, "_PART_SECONDS", seconds)
+    extract_photos(folder, tmp_path / "x.h5", Brightness(), n_threads=1)
+    assert len(written) == n_parts
+
+
+def test_new_photos_between_old_ones_do_not_open_the_file_again_and_again(folder, tmp_path, monkeypatch):
+    for number in range(0, 39, 2):
+        (folder / f"{number:02}.png").rename(tmp_path / f"{number:02}.png")
+    out = tmp_path / "x.h5"
+    extract_photos(folder, out, Brightness())
+    for number in range(0, 39, 2):
+        (tmp_path / f"{number:02}.png").rename(folder / f"{number:02}.png")
+    opened = []
+    real = FeatureFile.open
+
+    def counted(path):
+        opened.append(path)
+        return real(path)
+
+    monkeypatch.setattr(known_values.FeatureFile, "open", counted)
+    assert extract_photos(folder, out, Brightness()).n_new == 20
+    assert opened.count(out) == 2  # to see what it has, and to copy it
+
+
+def test_what_cannot_be_read_is_listed_also_beside_a_renamed_photo(folder, tmp_path, monkeypatch):
+    out, closed = tmp_path / "x.h5", folder / "closed"
+    extract_photos(folder, out, Brightness())
+    (folder / "05.png").rename(folder / "renamed.png")
+    closed.mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(closed))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report = extract_photos(folder, out, Brightness())
+    assert (report.n_photos, report.n_new, report.n_kept) == (40, 0, 40)
+    assert report.failures[-1] == (str(closed), "cannot be read (Is a directory)")
 
 
 def test_one_new_photo_among_2000(tmp_path):
@@ -445,10 +525,24 @@ def test_a_failing_disk_leaves_the_old_file(folder, tmp_path, monkeypatch):
     assert extract_photos(folder, out, SIFT).n_new == 1
 
 
-def test_opencv_keeps_its_threads(folder, tmp_path):
-    before = cv2.getNumThreads()
-    extract_photos(folder, tmp_path / "x.h5", SIFT)
-    assert cv2.getNumThreads() == before
+class Threads(Brightness):
+    """How many threads OpenCV and matrix products may use while it is at work."""
+
+    dimension = 2
+
+    @staticmethod
+    def of(rgb):
+        found = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+        return np.array([cv2.getNumThreads(), max(found)], np.float32)
+
+
+def test_libraries_use_one_thread_per_photo_and_get_theirs_back(folder, tmp_path):
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        before = cv2.getNumThreads(), threadpoolctl.threadpool_info()
+        extract_photos(folder, tmp_path / "x.h5", Threads())
+        assert (cv2.getNumThreads(), threadpoolctl.threadpool_info()) == before
+    with FeatureFile.open(tmp_path / "x.h5") as file:
+        assert (file.vectors("brightness")[:] == 1).all()
 
 
 def test_a_folder_without_a_readable_photo_gives_an_empty_file(tmp_path):
@@ -551,6 +645,17 @@ def test_other_files_and_versions(written, tmp_path):
         FeatureFile.open(written)
 
 
+@pytest.mark.parametrize("value", [None, "{half"])
+def test_a_feature_whose_provenance_cannot_be_read(written, value):
+    with h5py.File(written, "r+") as file:
+        name = next(name for name in file if "metric" in file[name].attrs)
+        del file[name].attrs["provenance"]
+        if value is not None:
+            file[name].attrs["provenance"] = value
+    with FeatureFile.open(written) as file, pytest.raises(CorruptedError, match=f"{name} has no readable provenance"):
+        file.provenance(name)
+
+
 def test_wrong_names_and_numbers_and_a_closed_file(written, tmp_path):
     file = FeatureFile.open(written)
     for ask in (file.provenance, file.metric, file.vectors, file.trained_arrays, file.local, file.is_local):
@@ -593,10 +698,11 @@ def test_the_old_content_of_a_foreign_file_is_safe(folder, tmp_path):
     assert not (tmp_path / "notes.h5.parts").exists()
 
 
-@pytest.mark.parametrize("out", ["nowhere/x.h5", "photos"])
-def test_a_place_that_cannot_be(folder, tmp_path, out):
+@pytest.mark.parametrize("out", ["nowhere/x.h5", "photos", ".", "", "..", "/"])
+def test_a_place_that_cannot_be(folder, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInputError):
-        extract_photos(folder, tmp_path / out, SIFT)
+        extract_photos(folder, out, SIFT)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 

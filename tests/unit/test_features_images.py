@@ -1,6 +1,7 @@
 """Photos of every kind are read as a viewer shows them; what is none is refused with the reason."""
 
 import io
+import os
 import struct
 import sys
 import zlib
@@ -228,6 +229,34 @@ def test_a_line_of_a_list_that_is_not_there(folder):
     listed.write_text("b.jpg\nc.jpg\n")
     with pytest.raises(MissingDataError, match=r"some\.txt: line 2: no file .*c\.jpg"):
         find_photos(listed)
+
+
+def test_a_list_that_is_none(folder):
+    (folder / "noise.txt").write_bytes(bytes(range(128, 256)) * 20 + b"\0")
+    with pytest.raises(MissingDataError, match=r"noise\.txt: line 1: no file") as info:
+        find_photos(folder / "noise.txt")
+    assert str(info.value).isprintable()
+    assert len(str(info.value)) < 600
+
+
+def test_an_empty_path(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for photos in ("", [folder, ""]):
+        with pytest.raises(InvalidInputError, match="empty path"):
+            find_photos(photos)
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(folder, monkeypatch):
+    (folder / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_photos(folder)[-1] == str(folder / "closed")
 
 
 def test_no_photo_at_all(tmp_path):

@@ -210,6 +210,18 @@ def test_photos_without_any_local_feature_are_found_by_distance(tmp_path):
     assert hits[0].n_inliers > 50
 
 
+def test_photos_of_which_a_feature_sees_nothing_are_like_no_other(folder):
+    for i in range(9):  # their HOG is zeros
+        Image.new("RGB", (40 + i, 30), "white").save(folder / "photos" / f"plain{i}.png")
+    index(folder / "hog.ms", folder / "photos", feature="hog", words=False)
+    [hits, plain] = answers(folder / "hog.ms", [folder / "query.png", folder / "photos" / "plain3.png"], k=5)
+    assert [hit.kind for hit in hits] == ["similar"] * 5
+    assert not [hit.path for hit in hits if "plain" in hit.path]
+    assert [(hit.kind, os.path.basename(hit.path)) for hit in plain] == [("same photo", "plain3.png")]
+    [everything] = answers(folder / "hog.ms", [folder / "query.png"], k=100)
+    assert len(everything) == N
+
+
 def test_a_collection_without_words_has_similar_photos_only(folder):
     index(folder / "n.ms", folder / "photos", words=False)
     (hits,) = answers(folder / "n.ms", [folder / "query.png"])

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,7 +15,7 @@ from metricsearch.errors import InvalidInputError
 from metricsearch.experiment.parts import Phase
 from metricsearch.features import Feature, FeatureFile, GlobalFeature, Photo, extract_photos
 from metricsearch.features.aggregated.feature import AggregatedFeature
-from metricsearch.features.extras import opencv, scikit_learn
+from metricsearch.features.extras import one_thread_each
 from metricsearch.threads import available_cores, thread_map
 
 N_WARM = 2  # extractions before any is timed: they load networks and fill caches
@@ -65,7 +63,7 @@ def extraction_times(feature: GlobalFeature, paths: Sequence[Path], n: int) -> N
     """
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, n).astype(int))]
     times = np.empty(len(chosen))
-    with _one_thread():
+    with one_thread_each():
         for path in chosen[:N_WARM]:
             feature.extract(Photo.read(path))
         for i, path in enumerate(chosen):
@@ -74,18 +72,3 @@ def extraction_times(feature: GlobalFeature, paths: Sequence[Path], n: int) -> N
             feature.extract(photo)
             times[i] = 1000 * (perf_counter() - start)
     return times
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep OpenCV and matrix products to the calling thread, where extraction too has one thread per photo."""
-    scikit_learn()  # threadpoolctl comes with it
-    limits = import_module("threadpoolctl").threadpool_limits
-    cv2 = opencv()
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with limits(1):
-            yield
-    finally:
-        cv2.setNumThreads(before)

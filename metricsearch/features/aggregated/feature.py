@@ -12,9 +12,10 @@ from metricsearch.features.aggregated.fisher import fisher
 from metricsearch.features.aggregated.pca import PCA
 from metricsearch.features.aggregated.vlad import nearest_centres, vlad
 from metricsearch.features.feature import LocalFeature
+from metricsearch.features.feature_writing import check_feature_name
 from metricsearch.features.local import DIMENSION, LocalFeatureOptions
 from metricsearch.features.photo import Photo
-from metricsearch.features.trained import Arrays, Resolve, TrainedFeature, check_name
+from metricsearch.features.trained import Arrays, Resolve, TrainedFeature
 from metricsearch.validation import check_choice, check_vectors
 
 AGGREGATIONS = ("bow", "vlad", "vlad-power", "vlad-intra", "fisher", "fisher-improved")
@@ -46,7 +47,7 @@ class AggregatedFeature(TrainedFeature):
         pca: PCA | None,
         trained_on: Mapping[str, Any],
     ) -> None:
-        self.name = check_name(name)
+        self.name = check_feature_name(name)
         self.aggregation = check_choice(aggregation, "aggregation", AGGREGATIONS)
         self.local = LocalFeature(local)
         self.pca = pca

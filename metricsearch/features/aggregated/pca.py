@@ -65,9 +65,10 @@ class PCA:
         return cls(mean, components, variances, whiten)
 
 
-def fit_pca(vectors: Any, dimension: int, whiten: bool = False) -> PCA:
+def fit_pca(vectors: Any, dimension: int, whiten: bool = False, *, unit_length: bool = False) -> PCA:
     """The first `dimension` principal components of (n, d) numbers: an array, or an h5py dataset, read in pieces.
 
+    unit_length: of the rows divided by their lengths.
     Covariance in float64, divided by n - 1; where n < d, through the n x n products of the vectors, which are then all
     in memory. The number of largest size in each component is positive, so that the same vectors give the same signs.
     The last bits depend on the number of threads of the matrix products (BLAS).
@@ -80,10 +81,10 @@ def fit_pca(vectors: Any, dimension: int, whiten: bool = False) -> PCA:
         least = f"at least {dimension + 1:,} vectors" if dimension <= d else f"a dimension of at most {d:,}"
         raise InvalidInputError(f"dimension: {dimension:,} of {n:,} vectors of {d:,} numbers; expected {least}")
     mean = np.zeros(d)
-    for piece in _pieces(vectors):
+    for piece in _pieces(vectors, unit_length):
         mean += piece.sum(axis=0) / n
-    centred = np.concatenate([piece - mean for piece in _pieces(vectors)]) if n < d else None
-    products = _covariances(vectors, mean) if centred is None else centred @ centred.T
+    centred = np.concatenate([piece - mean for piece in _pieces(vectors, unit_length)]) if n < d else None
+    products = _covariances(_pieces(vectors, unit_length), mean) if centred is None else centred @ centred.T
     last = len(products) - 1
     values, directions = scipy.linalg.eigh(products, overwrite_a=True, subset_by_index=[last + 1 - dimension, last])
     values, directions = values[::-1], directions[:, ::-1]
@@ -94,10 +95,10 @@ def fit_pca(vectors: Any, dimension: int, whiten: bool = False) -> PCA:
     return PCA(mean, components * np.sign(largest)[:, None], values / (n - 1), whiten)
 
 
-def _covariances(vectors: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+def _covariances(pieces: Iterator[NDArray[np.float64]], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sums (d, d) of products of the centred numbers."""
     products = np.zeros((len(mean), len(mean)))
-    for piece in _pieces(vectors):
+    for piece in pieces:
         piece -= mean
         products += piece.T @ piece
     return products
@@ -115,12 +116,13 @@ def _check_rank(values: NDArray[np.float64], n: int, noise: float) -> None:
         )
 
 
-def _pieces(vectors: Any) -> Iterator[NDArray[np.float64]]:
+def _pieces(vectors: Any, unit_length: bool) -> Iterator[NDArray[np.float64]]:
     """Rows a few at a time, as new float64 arrays."""
     n, d = vectors.shape
     size = max(1, _PIECE_BYTES // (8 * d))
     for start in range(0, n, size):
-        yield _finite(np.asarray(vectors[start : start + size]), start)
+        piece = _finite(np.asarray(vectors[start : start + size]), start)
+        yield to_unit_length(piece) if unit_length else piece
 
 
 def _check_shape(vectors: Any, width: int | None) -> None:

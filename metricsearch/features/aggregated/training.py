@@ -15,10 +15,10 @@ from metricsearch.features.aggregated.vlad import nearest_centres
 from metricsearch.features.aggregated.whitened import WhitenedFeature
 from metricsearch.features.feature import GlobalFeature
 from metricsearch.features.feature_file import FeatureFile
+from metricsearch.features.feature_writing import check_feature_name
 from metricsearch.features.local import DIMENSION
 from metricsearch.features.trained import (
     Resolve,
-    check_name,
     check_same_base,
     feature_from_arrays,
     trained_on,
@@ -62,7 +62,7 @@ def train_aggregated(
     dimension = None if pca is None else check_integer(pca, "pca", 1, DIMENSION)
     photos = _rows_of(file, rows)
     table = file.local(local)
-    name = check_name(name or f"{kind}-{table.options.kind}-{n_words}{'' if pca is None else f'-pca{pca}'}")
+    name = check_feature_name(name or f"{kind}-{table.options.kind}-{n_words}{'' if pca is None else f'-pca{pca}'}")
     drawn = _sample(table, photos, sample, seed).astype(np.float32)
     if len(drawn) <= n_words:
         raise InvalidInputError(
@@ -98,11 +98,11 @@ def train_whitening(
     if not given. Raises InvalidInputError (the file has no such vectors, or of another provenance; too few photos).
     """
     dimension = check_positive(dimension, "dimension")
-    name = check_name(name or f"{base.name}-{'whiten' if whiten else 'pca'}{dimension}")
+    name = check_feature_name(name or f"{base.name}-{'whiten' if whiten else 'pca'}{dimension}")
     photos = _rows_of(file, rows)
     vectors = _vectors(file, base, photos, progress)
     try:
-        pca = fit_pca(vectors, dimension, whiten)
+        pca = fit_pca(vectors, dimension, whiten, unit_length=True)
     except InvalidInputError as error:
         raise InvalidInputError(f"{file.path}: {base.name}: {error}") from None
     about = trained_on([file.sha256[i] for i in photos.tolist()])

@@ -1,4 +1,4 @@
-"""Any global feature with fewer dimensions: principal components, whitened, to unit length."""
+"""Any global feature with fewer dimensions: unit length, principal components, whitened, unit length again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
+from metricsearch.features.aggregated.normalisation import unit_length
 from metricsearch.features.aggregated.pca import PCA
 from metricsearch.features.feature import GlobalFeature
+from metricsearch.features.feature_writing import check_feature_name
 from metricsearch.features.photo import Photo
 from metricsearch.features.trained import (
     Arrays,
@@ -17,13 +19,14 @@ from metricsearch.features.trained import (
     base_arrays,
     base_feature,
     base_recipe,
-    check_name,
     check_same_base,
 )
 
 
 class WhitenedFeature(TrainedFeature):
-    """y / |y|, y = PCA of another feature's vector, whitened if `pca.whiten` (spec: vocabulary_tree.md §5.7).
+    """y / |y|, y = PCA of x / |x|, x another feature's vector; whitened if `pca.whiten`.
+
+    What follows CroW, SPoC and R-MAC in their papers (spec: vocabulary_tree.md §5.7).
 
     base: the other feature; a weighted metric of its own is not used. base_name: text that `get_feature` finds it by,
     if it was not trained itself. trained_on: see `trained_on`. Make one with `train_whitening`.
@@ -33,7 +36,7 @@ class WhitenedFeature(TrainedFeature):
     metric = "euclidean"
 
     def __init__(self, name: str, base: GlobalFeature, base_name: str, pca: PCA, trained_on: Mapping[str, Any]) -> None:
-        self.name = check_name(name)
+        self.name = check_feature_name(name)
         if len(pca.mean) != base.dimension:
             raise InvalidInputError(
                 f"{name}: the PCA is for {len(pca.mean):,} numbers, {base.name} has {base.dimension:,}"
@@ -48,7 +51,7 @@ class WhitenedFeature(TrainedFeature):
 
     def transform(self, vectors: Any) -> NDArray[np.float32]:
         """(n, dimension) float32 of vectors (n, d) of the base. Raises InvalidInputError."""
-        return self.pca.apply(vectors, unit_length=True)
+        return self.pca.apply(unit_length(vectors), unit_length=True)
 
     def recipe(self) -> dict[str, Any]:
         """See `TrainedFeature.recipe`."""

@@ -1,6 +1,7 @@
 """Which models there are, where their files lie, and what each wants to see: by name, or any ONNX file by its path."""
 
 import difflib
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from metricsearch.datasets.registry import cache_directory, fetch_file
 from metricsearch.errors import CorruptedError, InvalidInputError, MissingDataError, UnknownNameError
 from metricsearch.features.cnn.crops import Crops
 from metricsearch.features.cnn.preprocessing import Preprocessing
-from metricsearch.features.cnn.sessions import metadata_of
+from metricsearch.features.cnn.sessions import metadata_of, weight_files
 from metricsearch.files import sha256_of
 
 SUFFIX = ".onnx"
@@ -58,7 +59,10 @@ class ModelCard(BaseModel):
 
 
 class Model(ModelCard):
-    """A model file on this machine whose bytes have this sha256."""
+    """A model file on this machine.
+
+    sha256: of its bytes; where weights of it lie in other files, of the lines sha256 of it, sha256 of each of those.
+    """
 
     name: str
     path: Path
@@ -167,8 +171,21 @@ def _model_at(path: Path) -> Model:
     beside = path.with_name(f"{path.name}.json")
     card = _read_card(beside) if beside.is_file() else _card_in(path, beside)
     return Model(
-        name=path.stem, path=path, sha256=sha256_of(path), preprocessing=card.preprocessing, layers=card.layers
+        name=path.stem,
+        path=path,
+        sha256=_sha256_with_weights(path),
+        preprocessing=card.preprocessing,
+        layers=card.layers,
     )
+
+
+def _sha256_with_weights(path: Path) -> str:
+    others = weight_files(path)
+    for file in others:
+        if not file.is_file():
+            raise MissingDataError(f"{path}: weights of it lie in {file}, which is not there; put it beside the model")
+    digests = [sha256_of(file) for file in (path, *others)]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest() if others else digests[0]
 
 
 def _read_card(path: Path) -> ModelCard:

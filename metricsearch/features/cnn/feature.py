@@ -18,6 +18,7 @@ from metricsearch.validation import check_choice
 
 SHORT_NAMES = {
     "pool5": "googlenet:pool5",
+    "pool5-unit": "googlenet:pool5-unit",
     "grid4096": "googlenet:5b:grid4096",
     "decaf7": "caffenet:decaf7",
     "decaf6": "caffenet:decaf6",

@@ -23,6 +23,7 @@ from metricsearch.features.aggregated.vlad import vlad
 from metricsearch.features.cnn.feature import get_cnn_feature
 from metricsearch.features.cnn.preprocessing import resized
 from metricsearch.features.cnn.regions import patches
+from metricsearch.features.feature_writing import check_feature_name
 from metricsearch.features.images import PhotoPath, find_photos, quiet_decoders
 from metricsearch.features.photo import Photo
 from metricsearch.features.trained import (
@@ -30,7 +31,6 @@ from metricsearch.features.trained import (
     Resolve,
     TrainedFeature,
     base_feature,
-    check_name,
     check_same_base,
     trained_on,
 )
@@ -112,7 +112,7 @@ class MopFeature(TrainedFeature):
         name: str,
         trained_on: Mapping[str, Any],
     ) -> None:
-        self.name = check_name(name)
+        self.name = check_feature_name(name)
         self.base, self.base_name, self.levels, self.stride = base, base_name, tuple(levels), stride
         self.trained_on = dict(trained_on)
         self.dimension = base.dimension + sum(level.vlads.dimension for level in self.levels)
@@ -191,7 +191,7 @@ def train_mop(
     check_integer(seed, "seed", 0, MAX_SEED)
     threads = resolve_threads(n_threads)
     base, paths = get_cnn_feature(feature), find_photos(photos)
-    name = check_name(name or f"mop-{base.name}")
+    name = check_feature_name(name or f"mop-{base.name}")
     if level_dimension is None:
         level_dimension = max(1, min(MAX_LEVEL_DIMENSION, len(paths) // 2, sizes[0] * sizes[1]))
     check_positive(level_dimension, "level_dimension")

@@ -44,7 +44,8 @@ class Network:
 
     def want(self, tensor: str) -> None:
         """From now on compute this tensor too whenever a photo goes through, since somebody will ask for it."""
-        self._wanted = tuple(dict.fromkeys((*self._wanted, tensor)))
+        with _lock:
+            self._wanted = tuple(dict.fromkeys((*self._wanted, tensor)))
 
     def values(self, photo: Photo, tensor: str, crops: Crops) -> list[Values]:
         """The tensor of each crop of the photo, in the order of `cut_crops`; features share the pass of a photo.

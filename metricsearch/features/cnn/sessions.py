@@ -1,5 +1,6 @@
 """ONNX Runtime, set up so that the threads are ours: one photo on one thread, the same bits however many there are."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,39 @@ def metadata_of(path: Path) -> dict[str, str]:
     return found
 
 
-def load_graph(path: Path) -> Any:
-    """The whole file as `onnx.ModelProto`. Raises CorruptedError, MissingExtraError."""
+def load_graph(path: Path, *, weights: bool = True) -> Any:
+    """The whole file as `onnx.ModelProto`; without those weights that lie in other files if not `weights`.
+
+    Raises CorruptedError, MissingExtraError.
+    """
     try:
-        return onnx().load(path)
+        return onnx().load(path, load_external_data=weights)
     except ImportError:
         raise
     except Exception as error:  # protobuf has several, by version
         raise _damaged(path, error) from None
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The other files in which weights of a model lie (ONNX: external data), sorted. Raises as `load_graph`."""
+    names = {
+        entry.value
+        for tensor in _constants(load_graph(path, weights=False).graph)
+        if tensor.data_location == onnx().TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path.parent / name for name in sorted(names)]
+
+
+def _constants(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            if attribute.HasField("g"):
+                yield from _constants(attribute.g)
 
 
 def _damaged(path: Path, error: Exception) -> CorruptedError:
