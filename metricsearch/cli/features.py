@@ -129,6 +129,54 @@ def whiten(out: str, source: str, feature: str, dimension: int, pca_only: bool) 
 
 
 @features.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--feature", default="pool5", show_default=True, help="CNN feature of each patch.")
+@click.option("--components", default=500, show_default=True, help="Reduce the values of a patch to so many first.")
+@click.option("--words", default=100, show_default=True, help="Centres of each VLAD.")
+@click.option("--dimension", type=int, help="Per scale; default: 4096, or half the number of photos if that is less.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--threads", "n_threads", type=int, help="Default: all cores.")
+def mop(
+    photos: tuple[str, ...],
+    out: str,
+    feature: str,
+    components: int,
+    words: int,
+    dimension: int | None,
+    seed: int,
+    n_threads: int | None,
+) -> int:
+    """Learn multi-scale orderless pooling (MOP) from PHOTOS and write it to the new file OUT.
+
+    A network sees the whole photo and patches of two smaller sizes, 75 in all; a VLAD sums up each size. Train on
+    other photos than those you will search.
+
+    \b
+    Example:
+      metricsearch features mop train-photos/ mop.feature --feature pool5 --components 100
+    """
+    from metricsearch.features.cnn.mop import train_mop
+    from metricsearch.features.trained import save_feature
+
+    name = _name_of(out)
+    trained = train_mop(
+        photos,
+        feature,
+        name=name,
+        n_components=components,
+        n_words=words,
+        level_dimension=dimension,
+        seed=seed,
+        n_threads=n_threads,
+        progress=True,
+    )
+    save_feature(out, trained)
+    _say_trained(out, trained)
+    return 0
+
+
+@features.command()
 @click.argument("path", type=click.Path())
 def info(path: str) -> int:
     """Print what the file of a trained feature holds, and check it against its checksum.

@@ -101,6 +101,23 @@ def test_info_tells_what_a_file_holds(run, made, tmp_path):
     }
 
 
+def test_mop_is_learned_from_photos_and_extracted_like_any_other(run, made, tmp_path, data_dir, monkeypatch):
+    monkeypatch.setenv("METRICSEARCH_MODELS", str(data_dir.parent / "models"))
+    out = tmp_path / "m.feature"
+    status, told, _ = run(
+        *("features", "mop", made / "photos", out, "--feature", "face"),
+        *("--components", 6, "--words", 2, "--dimension", 3),
+    )
+    assert (status, told) == (0, f"{out}: m, 134 numbers per photo, trained on {N} photos\n")
+    status, _, _ = run("extract", made / "photos" / "0.png", "--feature", out, "--out", tmp_path / "x.h5")
+    assert status == 0
+    with FeatureFile.open(tmp_path / "x.h5") as file:
+        assert file.vectors("m").shape == (1, 134)
+    status, _, err = run("features", "mop", made / "photos", tmp_path / "n.feature", "--feature", "hsv")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert not (tmp_path / "n.feature").exists()
+
+
 def test_every_aggregation_can_be_trained():
     kind = next(option for option in features.commands["train"].params if option.name == "kind")
     assert tuple(kind.type.choices) == AGGREGATIONS
