@@ -22,11 +22,15 @@ _HEAD = """# Results beside those of the papers
 Written by `metricsearch report` from recorded runs; do not edit. Published values carry the tag of their source:
 [SIGIR] = Novak, Batko, Zezula, SIGIR 2015 (demo); [TLDKS-abs] = Novak, Zezula, TLDKS XXIV, 2016, abstract;
 [DEMO], [SLIDES] = the authors' demo page and slides of December 2014; [NS06] = Nistér, Stewénius, Scalable Recognition
-with a Vocabulary Tree, CVPR 2006. Where no value could be read, this page says so.
+with a Vocabulary Tree, CVPR 2006. S0 to S4 = the texts on image search that name the features (S0 binary k-means tree,
+S1 colour, texture and shape, S2 faces and Pinterest, S3 PPP-Codes over CNN descriptors, S4 local features and pooling).
+Where no value could be read, this page says so.
 PPP-Codes: recall counts ties by distance, queries are not among the objects. Vocabulary trees: a query that is an image
 of the database is left out of its own ranking, and images of equal score stand by their number. Numbers of synthetic
 data say so in every row; synthetic descriptors were made by no neural network, and real ones are named by the network
-that made them; synthetic views are made from real photos, synthetic bags of words from no photo at all."""
+that made them; synthetic views are made from real photos, synthetic bags of words from no photo at all.
+Features: whatever is learned (words, PCA) is learned on other categories than those that are searched; a query and its
+exact copies count neither as right nor as wrong; distances are exact, no index stands between."""
 
 
 _ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
