@@ -1,9 +1,8 @@
 """Measuring points: vectors of a feature are made once for all reductions and metrics of it."""
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,10 @@ from metricsearch.experiment.features.data import Photos, load_photos
 from metricsearch.experiment.features.describing import extraction_times, vectors
 from metricsearch.experiment.features.searching import search_all
 from metricsearch.experiment.features.training import reduced, trained
+from metricsearch.experiment.grouping import grouped
 from metricsearch.experiment.parts import Part, Phase
 from metricsearch.features import GlobalFeature, get_feature
 from metricsearch.spaces import get_metric
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 def measure(
@@ -35,10 +33,10 @@ def measure(
     for point in pending:  # a wrong name is better said before the work than after it
         if not point.feature.aggregated:
             _untrained(point.feature)
-    for categories, of_photos in _grouped(pending, lambda point: point.categories):
+    for categories, of_photos in grouped(pending, lambda point: point.categories):
         phase("photos")
         photos = load_photos(config.data, categories)
-        for untouched, of_feature in _grouped(of_photos, lambda point: point.feature.before_pca()):
+        for untouched, of_feature in grouped(of_photos, lambda point: point.feature.before_pca()):
             phase(of_feature[0].label or untouched.full_name)
             yield from _measure_feature(config, photos, untouched, of_feature, phase)
 
@@ -51,16 +49,6 @@ def _untrained(config: FeatureConfig) -> GlobalFeature:
             f'{", ".join(AGGREGATED)}, local = "{config.full_name}"'
         )
     return feature
-
-
-def _grouped(
-    points: Iterable[FeaturePoint], key: Callable[[FeaturePoint], Key]
-) -> Iterator[tuple[Key, list[FeaturePoint]]]:
-    """Points by key, in the order in which the keys appear."""
-    groups: dict[Key, list[FeaturePoint]] = {}
-    for point in points:
-        groups.setdefault(key(point), []).append(point)
-    yield from groups.items()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +70,7 @@ def _measure_feature(
     else:
         feature, train_s = _untrained(untouched), 0.0
     described = _describe(feature, photos, train_s, phase)
-    for (pca, _), of_reduction in _grouped(group, lambda point: (point.feature.pca, point.feature.whiten)):
+    for (pca, _), of_reduction in grouped(group, lambda point: (point.feature.pca, point.feature.whiten)):
         found = described if pca is None else _reduce(described, of_reduction[0].feature, photos, phase)
         times = extraction_times(found.feature, photos.database, config.measure.n_timed)
         for point in of_reduction:

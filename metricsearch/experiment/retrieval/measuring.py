@@ -1,17 +1,18 @@
 """Measuring points: trees are trained once for all points that share them, and grow from one database to the next."""
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.datasets import SyntheticBags
 from metricsearch.errors import ConfigError, InvalidInputError
+from metricsearch.experiment.grouping import grouped
 from metricsearch.experiment.parts import Part, Phase
 from metricsearch.experiment.retrieval.config import (
     DataConfig,
@@ -25,7 +26,6 @@ from metricsearch.vocabtree import VocabularyTree
 
 BAGS_AT_ONCE = 20_000
 NOT_OF_IMAGES = ("vocabulary", "hamming", "weights", "scorers")  # parts of `memory_report` that are no image
-Key = TypeVar("Key", bound=Hashable)
 
 
 def measure(
@@ -43,12 +43,12 @@ def measure(
     """
     phase("photos")
     photos = load_photos(config.data)
-    for features_config, of_features in _grouped(pending, lambda point: point.features):
+    for features_config, of_features in grouped(pending, lambda point: point.features):
         phase("features")
         with CachedFeatures(photos.all(), features_config, phase.shown) as features:
             features.require([*photos.database[: photos.n_targets], *photos.query_photos])
             # Signatures cost time and memory that other scorings must not be charged with: a tree of its own.
-            for (vocabulary, hamming), group in _grouped(of_features, _tree_key):
+            for (vocabulary, hamming), group in grouped(of_features, _tree_key):
                 tree = VocabularyTree(
                     vocabulary.branching,
                     vocabulary.depth,
@@ -62,16 +62,6 @@ def measure(
 
 def _tree_key(point: RetrievalPoint) -> tuple[VocabularyConfig, bool]:
     return point.vocabulary, point.scoring.hamming_threshold is not None
-
-
-def _grouped(
-    points: Iterable[RetrievalPoint], key: Callable[[RetrievalPoint], Key]
-) -> Iterator[tuple[Key, list[RetrievalPoint]]]:
-    """Points by key, in the order in which the keys appear."""
-    groups: dict[Key, list[RetrievalPoint]] = {}
-    for point in points:
-        groups.setdefault(key(point), []).append(point)
-    yield from groups.items()
 
 
 def _measure_tree(
@@ -104,10 +94,10 @@ def _measure_tree(
         for photo, query in zip(photos.query_photos, photos.queries, strict=True)
     ]
     searched = Searched(tree, photos.queries, queries, database.load, config.measure)
-    for n_images, of_size in sorted(_grouped(group, lambda point: point.n_images or database.n_photos)):
+    for n_images, of_size in sorted(grouped(group, lambda point: point.n_images or database.n_photos)):
         phase(f"{shape}: {n_images:,} images")
         database.grow(n_images)
-        for weights, of_weights in _grouped(of_size, lambda point: point.scoring.weights):
+        for weights, of_weights in grouped(of_size, lambda point: point.scoring.weights):
             database.weigh(weights)
             for point in of_weights:
                 phase(point.label or f"{shape}, {n_images:,} images")
