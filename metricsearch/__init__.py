@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metricsearch.collection import Collection, QueryStats, SearchResult
     from metricsearch.errors import MetricSearchError
+    from metricsearch.photos import PhotoCollection
     from metricsearch.ppp import PPPCodes, Ranking, RankingOptions
     from metricsearch.spaces import FunctionMetric, get_metric
     from metricsearch.store import ObjectStore
@@ -17,6 +18,7 @@ __all__ = [
     "MetricSearchError",
     "ObjectStore",
     "PPPCodes",
+    "PhotoCollection",
     "QueryStats",
     "Ranking",
     "RankingOptions",
@@ -32,6 +34,7 @@ _HOME = {
     "MetricSearchError": "errors",
     "ObjectStore": "store",
     "PPPCodes": "ppp",
+    "PhotoCollection": "photos",
     "QueryStats": "collection",
     "Ranking": "ppp",
     "RankingOptions": "ppp",
