@@ -60,6 +60,10 @@ def index(
     click.echo(f"{done.n_new:,} new, {done.n_kept:,} kept{dropped}{failed}, {report.seconds:.1f} s", err=True)
     with PhotoCollection.open(path) as collection:
         click.echo(f"{path}: {_summary(collection.info())}")
+        if feature is None and collection.feature == "classic":
+            click.echo(
+                "no CNN model here (see METRICSEARCH_MODELS): photos are compared by colour and texture", err=True
+            )
     if not done.n_photos:
         return 1
     click.echo(f"search it with: metricsearch search {shlex.quote(path)} --image PHOTO --show", err=True)
@@ -74,6 +78,7 @@ def search_photos(path: str, images: Sequence[str], k: int, show: str | None) ->
     from metricsearch.features.images import quiet_decoders
     from metricsearch.features.photo import Photo
     from metricsearch.photos import PhotoCollection, check_sheet, draw_contact_sheet
+    from metricsearch.photos.contact_sheet import MAX_HITS
 
     stale: str | None = None  # the first that was found and is not there any more
     sheets = [None] * len(images) if show is None else _sheet_names(images, show)
@@ -87,12 +92,14 @@ def search_photos(path: str, images: Sequence[str], k: int, show: str | None) ->
             hits = collection.search(image, k)
             if number:
                 click.echo()
-            click.echo(f"{_shown(image)}: {len(hits):,} best of {len(collection):,} photos in {path}")
+            found = f"{len(hits):,} best of {len(collection):,} photos in {path}, distance by {collection.feature}"
+            click.echo(f"{_shown(image)}: {found}")
             for line in _table(hits):
                 click.echo(line)
             if sheet is not None:
                 draw_contact_sheet(image, hits, sheet)
-                click.echo(f"contact sheet: {sheet}")
+                first = f" (the first {MAX_HITS})" if len(hits) > MAX_HITS else ""
+                click.echo(f"contact sheet: {sheet}{first}")
             stale = stale or next((hit.path for hit in hits[:_N_CHECKED] if not _is_as_indexed(hit)), None)
     if stale is not None:
         click.echo(
@@ -125,9 +132,11 @@ def verify_photos(path: str) -> int:
 
 def _sheet_names(images: Sequence[str], show: str) -> list[str]:
     """One name per image, all different."""
+    from metricsearch.features.images import SHEET_SUFFIX
+
     names: list[str] = []
     for image in images:
-        wanted = Path(show) if show else Path(f"{Path(image).stem}-hits.jpg")
+        wanted = Path(show) if show else Path(f"{Path(image).stem}{SHEET_SUFFIX}.jpg")
         name, number = str(wanted), 1
         while name in names:
             number += 1
@@ -161,7 +170,7 @@ def _summary(told: dict[str, Any]) -> str:
     n, n_different = told["n_photos"], told["n_different_photos"]
     copies = f" ({n_different:,} different)" if n_different != n else ""
     feature, words = told["feature"], told["words"]
-    parts = [f"{n:,} photos{copies}", f"{feature['name']} ({feature['dimension']}-D)"]
+    parts = [f"{n:,} photos{copies}", f"compared by {feature['name']} ({feature['dimension']}-D)"]
     if words is not None:
         vocabulary = f"a vocabulary of {words['vocabulary']:,} words" if words["vocabulary"] else "too few for words"
         parts.append(f"{words['n_features']:,} local features, {vocabulary}")

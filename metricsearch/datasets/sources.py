@@ -214,6 +214,6 @@ def hdf5_dataset(file: Any, key: str, path: PathLike) -> Any:
     import h5py
 
     if key not in file or not isinstance(file[key], h5py.Dataset):
-        known = ", ".join(sorted(name for name in file if isinstance(file[name], h5py.Dataset))) or "none"
-        raise InvalidInputError(f"{path}: no dataset {key!r}; its datasets: {known}")
+        known = ", ".join(sorted(name for name in file if getattr(file[name], "ndim", 0) == 2)) or "none"
+        raise InvalidInputError(f"{path}: no dataset {key!r} of one row per object; it has: {known}")
     return file[key]

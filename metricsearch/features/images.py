@@ -24,6 +24,9 @@ SUFFIXES = frozenset(
 MAX_PIXELS = 178_956_970  # twice Pillow's own bound, where it too refuses: a small file can promise a huge image
 _STRIP_PIXELS = 1 << 22
 
+SHEET_SUFFIX = "-hits"  # of the names that contact sheets get by themselves
+SHEET_MARK, SOFTWARE_TAG = "metricsearch contact sheet", 0x0131  # of every sheet, in its EXIF data
+
 PhotoPath = str | os.PathLike[str]
 
 
@@ -56,7 +59,7 @@ def decode_photo(data: bytes, *, colour: bool = False) -> NDArray[np.uint8]:
     except image_module.DecompressionBombError:
         raise InvalidInputError(_too_large("it")) from None
     except image_module.UnidentifiedImageError:
-        what = f"the file is {len(data):,} bytes that no photo begins with" if data else "the file is empty"
+        what = f"its {len(data):,} bytes begin like no photo" if data else "the file is empty"
         raise InvalidInputError(f"not a photo ({what})") from None
     except (InvalidInputError, MemoryError):
         raise
@@ -80,8 +83,8 @@ def quiet_decoders() -> Iterator[None]:
 def find_photos(photos: PhotoPath | Iterable[PhotoPath]) -> list[str]:
     """Paths of photos in a fixed order, each once: of folders (recursive, sorted), files and .txt lists.
 
-    Of a folder: files that are called like a photo or begin like one; nothing hidden; a folder in it that cannot be
-    read stands for its photos, to be listed as unreadable. A list has one path per line,
+    Of a folder: files that are called like a photo or begin like one; nothing hidden, no contact sheet NAME-hits; a
+    folder in it that cannot be read stands for its photos, to be listed as unreadable. A list has one path per line,
     relative to its own folder; empty lines and those that begin with # are passed over. Files and lines of lists are
     taken whatever they hold. Raises MissingDataError (a path does not exist), InvalidInputError (no photo at all).
     """
@@ -105,17 +108,24 @@ def find_photos(photos: PhotoPath | Iterable[PhotoPath]) -> list[str]:
     return list(found)
 
 
+def is_sheet(path: Path) -> bool:
+    """Whether a file is a contact sheet, drawn by `metricsearch.photos`: it shows photos and is none."""
+    try:
+        with pillow_image().open(path, formats=_known_formats()) as image:
+            return bool(image.getexif().get(SOFTWARE_TAG) == SHEET_MARK)
+    except Exception:  # whatever it is
+        return False
+
+
 def _in_folder(folder: Path) -> Iterator[str]:
     unreadable: list[str] = []
     for place, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
-            if (
-                not name.startswith(".")
-                and path.is_file()
-                and (path.suffix.lower() in SUFFIXES or _begins_as_photo(path))
-            ):
+            if name.startswith(".") or not path.is_file() or (path.stem.endswith(SHEET_SUFFIX) and is_sheet(path)):
+                continue
+            if path.suffix.lower() in SUFFIXES or _begins_as_photo(path):
                 yield str(path)
     yield from unreadable
 

@@ -51,12 +51,12 @@ class KnownValues:
                 part.unlink()
 
     def _take(self, file: FeatureFile, advice: str) -> None:
+        if forgotten := [name for name in file.names if name not in self._provenance]:
+            held, asked = ", ".join(file.names), ", ".join(self._provenance)
+            raise InvalidInputError(
+                f"{file.path}: it holds {held}, but asked for is {asked}; name {', '.join(forgotten)} too, or {advice}"
+            )
         for name in file.names:
-            if name not in self._provenance:
-                held, asked = ", ".join(file.names), ", ".join(self._provenance)
-                raise InvalidInputError(
-                    f"{file.path}: it holds {held}, but asked for is {asked}; name {name} too, or {advice}"
-                )
             if differing := differences(file.provenance(name), self._provenance[name]):
                 raise InvalidInputError(
                     f"{file.path}: {name} was made in another way ({'; '.join(differing)}); {advice}"

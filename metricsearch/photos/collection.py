@@ -174,6 +174,11 @@ class PhotoCollection:
         """(path, reason) of the photos that could not be read when the collection was last brought up to date."""
         return [] if self._table is None else list(self._table.file.failures)
 
+    @property
+    def feature(self) -> str:
+        """Name of the feature that photos are compared by."""
+        return self._manifest.feature
+
     def info(self) -> dict[str, Any]:
         """JSON-able: what the collection holds and how it is made. For people and for reports."""
         self._check_open()

@@ -8,18 +8,16 @@ from typing import Any
 
 from metricsearch.errors import ExistsError, InvalidInputError, MetricSearchError
 from metricsearch.features.extras import pillow_image
-from metricsearch.features.images import PhotoPath, quiet_decoders
+from metricsearch.features.images import SHEET_MARK, SOFTWARE_TAG, PhotoPath, is_sheet, quiet_decoders
 from metricsearch.features.photo import Photo
 from metricsearch.files import system_errors, written_atomically
 from metricsearch.photos.hits import PhotoHit
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-_MARK = "metricsearch contact sheet"  # a sheet of ours may be overwritten, a photo never
-_SOFTWARE = 0x0131  # EXIF tag
 
 _TILE, _QUERY, _COLUMNS = 220, 340, 5  # pixels, pixels, hits in a row
 _GAP, _MARGIN, _LINE, _FRAME = 18, 24, 19, 4
-_MAX_HITS = 100  # a JPEG has at most 65,535 rows
+MAX_HITS = 100  # a JPEG has at most 65,535 rows
 _PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1a1a1a", "#6b6b6b", "#ececec"
 _COLOURS = {"same photo": "#1565c0", "same object": "#2e7d32", "similar": "#9e9e9e"}
 _TEXT_COLOURS = _COLOURS | {"similar": _FAINT}
@@ -34,9 +32,9 @@ def draw_contact_sheet(query: PhotoPath, hits: Sequence[PhotoHit], out: PhotoPat
     """
     out = check_sheet(out)
     with quiet_decoders():
-        sheet = _drawn(os.fspath(query), hits[:_MAX_HITS])
+        sheet = _drawn(os.fspath(query), hits[:MAX_HITS])
     exif = pillow_image().Exif()
-    exif[_SOFTWARE] = _MARK
+    exif[SOFTWARE_TAG] = SHEET_MARK
     with system_errors(out), written_atomically(out) as temporary:
         sheet.save(temporary, FORMATS[out.suffix.lower()], exif=exif, quality=90)
 
@@ -48,17 +46,9 @@ def check_sheet(out: PhotoPath) -> Path:
         raise InvalidInputError(f"{path}: not the name of a sheet; expected one that ends in {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise InvalidInputError(f"{path}: there is no folder {path.parent}; make it first")
-    if path.exists() and not _is_sheet(path):
+    if path.exists() and not is_sheet(path):
         raise ExistsError(f"{path}: exists and is no contact sheet; choose another name for the sheet")
     return path
-
-
-def _is_sheet(path: Path) -> bool:
-    try:
-        with pillow_image().open(path) as image:
-            return bool(image.getexif().get(_SOFTWARE) == _MARK)
-    except Exception:  # whatever it is
-        return False
 
 
 class _Canvas:

@@ -67,6 +67,6 @@ def stored_feature(manifest: PhotosManifest, file: FeatureFile) -> GlobalFeature
     if differing := differences(provenance, feature.provenance()):
         raise InvalidInputError(
             f"{file.path.parent}: feature {manifest.feature} is made in another way here than when the photos were "
-            f"indexed ({'; '.join(differing)}); delete that folder and index the photos anew"
+            f"indexed ({'; '.join(differing)}); delete the collection {file.path.parent} and index the photos anew"
         )
     return feature

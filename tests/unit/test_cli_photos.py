@@ -59,7 +59,7 @@ def test_index_says_what_it_made_and_what_to_do_next(run, folder):
     (folder / "photos" / "text.jpg").write_text("no photo")
     status, out, err = run("index", "photos", "new.ms", "--feature", "hsv")
     assert status == 0
-    assert out.startswith("new.ms: 4 photos; hsv (512-D); ")
+    assert out.startswith("new.ms: 4 photos; compared by hsv (512-D); ")
     assert "local features, a vocabulary of " in out
     assert out.count("\n") == 1
     lines = err.splitlines()
@@ -77,7 +77,7 @@ def test_index_again_looks_at_new_photos_only_and_drops_when_told(run, folder):
     assert "--drop-missing" in err
     status, out, err = run("index", "photos", "new.ms", "--drop-missing")
     assert status == 0
-    assert out.startswith("new.ms: 4 photos; hsv (512-D); 0.")  # no words
+    assert out.startswith("new.ms: 4 photos; compared by hsv (512-D); 0.")  # no words
     assert err.startswith("1 new, 3 kept, 1 dropped, ")
 
 
@@ -104,7 +104,7 @@ def test_search_prints_a_table(run, made, folder):
     status, out, err = run("search", "photos.ms", "--image", "query.png", "-k", 3)
     assert (status, err) == (0, "")
     title, header, first, *others = out.splitlines()
-    assert title == "query.png: 3 best of 4 photos in photos.ms"
+    assert title == "query.png: 3 best of 4 photos in photos.ms, distance by hsv"
     assert header.split() == ["rank", "kind", "inliers", "distance", "photo"]
     rank, *kind, inliers, distance, path = first.split()
     assert (rank, kind, path) == ("1", ["same", "object"], str(made / "photos" / "2.png"))

@@ -176,7 +176,7 @@ def write_hdf5(path, **parts):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"test": VECTORS, "distance": "euclidean"}, "no dataset 'train'; its datasets: test"),
+        ({"test": VECTORS, "distance": "euclidean"}, "no dataset 'train' of one row per object; it has: test"),
         ({"train": VECTORS, "test": VECTORS}, "attribute 'distance': expected one of euclidean, angular; got None"),
         ({"train": VECTORS, "test": VECTORS, "distance": "hamming"}, "got 'hamming'"),
         ({"train": VECTORS, "test": VECTORS[:, :2], "distance": "euclidean"}, "3 dimensions but test has 2"),

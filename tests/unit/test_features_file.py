@@ -16,7 +16,7 @@ from oracle.features import noise
 from PIL import Image
 
 from metricsearch import files
-from metricsearch.cli.extract import extract
+from metricsearch.cli.main import commands
 from metricsearch.errors import (
     CorruptedError,
     FormatVersionError,
@@ -708,7 +708,7 @@ def test_a_place_that_cannot_be(folder, tmp_path, monkeypatch, out):
 
 def test_the_command_reports_new_kept_and_failed(folder, tmp_path):
     arguments = [str(folder), "--feature", "rootsift,hue", "--out", str(tmp_path / "x.h5"), "--n-features", "30"]
-    first = CliRunner().invoke(extract, arguments, standalone_mode=False)
+    first = CliRunner().invoke(commands, ["extract", *arguments], standalone_mode=False)
     assert first.return_value == 0
     lines = first.stderr.splitlines()
     assert [line.partition(": ")[0] for line in lines[:-1]] == [
@@ -716,7 +716,7 @@ def test_the_command_reports_new_kept_and_failed(folder, tmp_path):
     ]
     assert lines[-1].startswith("39 new, 1 kept, 3 not readable in ")
     assert first.stdout.startswith(f"{tmp_path / 'x.h5'}: 40 photos; hue (32 dimensions), rootsift (1,")
-    second = CliRunner().invoke(extract, arguments, standalone_mode=False)
+    second = CliRunner().invoke(commands, ["extract", *arguments], standalone_mode=False)
     assert second.stderr.splitlines()[-1].startswith("0 new, 40 kept, 3 not readable in ")
     with FeatureFile.open(tmp_path / "x.h5") as file:
         assert file.local().options == LocalFeatureOptions(kind="rootsift", n_features=30)
@@ -724,7 +724,7 @@ def test_the_command_reports_new_kept_and_failed(folder, tmp_path):
 
 def test_the_command_fails_where_no_photo_can_be_read(folder, tmp_path):
     arguments = [str(folder / "text.jpg"), "--out", str(tmp_path / "x.h5"), "--max-side", "0"]
-    assert CliRunner().invoke(extract, arguments, standalone_mode=False).return_value == 1
+    assert CliRunner().invoke(commands, ["extract", *arguments], standalone_mode=False).return_value == 1
     with FeatureFile.open(tmp_path / "x.h5") as file:
         assert file.local().options.max_side is None
 
@@ -740,7 +740,7 @@ def test_the_command_fails_where_no_photo_can_be_read(folder, tmp_path):
     ],
 )
 def test_a_mistake_in_the_command_is_said_before_anything_is_made(folder, tmp_path, arguments, words):
-    result = CliRunner().invoke(extract, [str(folder), "--out", str(tmp_path / "x.h5"), *arguments])
+    result = CliRunner().invoke(commands, ["extract", str(folder), "--out", str(tmp_path / "x.h5"), *arguments])
     assert result.exit_code != 0
     assert words in result.stderr + str(result.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -127,8 +127,8 @@ def test_a_photo_of_60_megapixels():
     ("data", "words"),
     [
         (b"", "empty"),
-        (b"hello", "no photo begins with"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no photo begins with"),
+        (b"hello", "begin like no photo"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "begin like no photo"),
         (encoded(RGB, "JPEG")[:700], "damaged"),
         (encoded(RGB, "PNG")[:100], "damaged"),
         (encoded(RGB, "JPEG")[:100], "damaged"),
@@ -264,3 +264,13 @@ def test_no_photo_at_all(tmp_path):
     for photos in (tmp_path, [], [tmp_path, tmp_path]):
         with pytest.raises(InvalidInputError, match="found none"):
             find_photos(photos)
+
+
+def test_contact_sheets_in_a_folder_are_no_photos(tmp_path):
+    exif = Image.Exif()
+    exif[0x0131] = "metricsearch contact sheet"
+    Image.new("RGB", (30, 20)).save(tmp_path / "query-hits.jpg", exif=exif)
+    Image.new("RGB", (30, 20)).save(tmp_path / "home-hits.jpg")  # a photo that happens to be called so
+    Image.new("RGB", (30, 20)).save(tmp_path / "photo.png")
+    assert find_photos(tmp_path) == [str(tmp_path / "home-hits.jpg"), str(tmp_path / "photo.png")]
+    assert find_photos(tmp_path / "query-hits.jpg") == [str(tmp_path / "query-hits.jpg")]  # given by name: as wished

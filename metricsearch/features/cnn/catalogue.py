@@ -23,14 +23,14 @@ SUFFIX = ".onnx"
 _DOWNLOADS = "models"  # folder in the cache
 _EXAMPLE = (
     '{"preprocessing": {"size": 224, "resized": 256, "resize": "squash", "colours": "BGR", "mean": [104, 117, 123], '
-    '"scale": [1, 1, 1]}, "layers": {"fc7": {"relu_of_gemm": 2}}}'
+    '"scale": [1, 1, 1]}}'
 )
 
 
 class Layer(BaseModel):
     """What a name of a layer stands for.
 
-    tensor: output or inner tensor of the graph; or relu_of_gemm: what comes out of the ReLU behind the so-manieth
+    tensor: output or inner tensor of the graph; or relu_of_gemm: what comes out of the ReLU behind the n-th
     fully connected layer (ONNX: Gemm), counted from 1. crops: the mean over "ten" crops, or the one in the "centre".
     unit_length: divided by its Euclidean length.
     """
