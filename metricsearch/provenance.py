@@ -41,6 +41,8 @@ def check_same_provenance(what: str, given: Provenance | None, other: str, known
         how = f"they are {_short(given)}, while nothing tells what those of {other} were made by"
     else:
         differing = differences(known, given)
+        if known.get("feature") != given.get("feature"):  # then all else differs too
+            differing = [text for text in differing if text.startswith("feature:")]
         more = [f"and {len(differing) - _SHOWN_KEYS} more"] if len(differing) > _SHOWN_KEYS else []
         how = f"made in another way than those of {other} ({'; '.join(differing[:_SHOWN_KEYS] + more)})"
     raise InvalidInputError(

@@ -160,7 +160,7 @@ def _table(hits: Sequence["PhotoHit"]) -> Iterator[str]:
     yield f"{'rank':>4}  {'kind':11}  {'inliers':>7}  {'distance':>9}  photo"
     for hit in hits:
         inliers = f"{hit.n_inliers:,}" if hit.n_inliers else "-"
-        yield f"{hit.rank:4}  {hit.kind:11}  {inliers:>7}  {hit.distance:9.4g}  {_shown(hit.path)}"
+        yield f"{hit.rank:4}  {hit.kind:11}  {inliers:>7}  {hit.distance:#9.4g}  {_shown(hit.path)}"
         for path in hit.other_paths:
             yield f"{'':4}  {'same file':11}  {'':7}  {'':9}  {_shown(path)}"
 

@@ -154,7 +154,10 @@ def _download(name: str, url: str, sha256: str | None, path: Path) -> None:
     try:
         pooch.retrieve(url, known_hash, fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:  # no network, HTTP status, wrong hash
-        raise MissingDataError(f"{name}: cannot download {url} ({error}); or put the file at {path} yourself") from None
+        reason = " ".join(str(error).split())
+        raise MissingDataError(
+            f"{name}: cannot download {url} ({reason:.120}); or put the file at {path} yourself"
+        ) from None
     try:
         _check_download(path)
     except CorruptedError:

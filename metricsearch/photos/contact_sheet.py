@@ -72,10 +72,8 @@ class _Canvas:
             shown = f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
         self._draw.text((x, y), shown, fill=colour, font=font)
 
-    def photo(
-        self, x: int, y: int, side: int, path: str, read: Callable[[], Photo], colour: str, *, at_top: bool = False
-    ) -> int:
-        """A framed thumbnail in a square, at its left and bottom, or top; returns where it ends below."""
+    def photo(self, x: int, y: int, side: int, path: str, read: Callable[[], Photo], colour: str) -> int:
+        """A framed thumbnail in a square, at its left and top; returns where it ends below."""
         try:
             image = pillow_image().fromarray(read().rgb)
         except MetricSearchError as error:
@@ -85,11 +83,10 @@ class _Canvas:
             return y + side
         scale = (side - 2 * _FRAME) / max(image.size)
         width, height = (max(1, round(length * scale)) for length in image.size)
-        top = y if at_top else y + side - height - 2 * _FRAME
-        bottom: int = top + height + 2 * _FRAME
-        self._draw.rectangle((x, top, x + width + 2 * _FRAME - 1, bottom - 1), fill=colour)
+        bottom: int = y + height + 2 * _FRAME
+        self._draw.rectangle((x, y, x + width + 2 * _FRAME - 1, bottom - 1), fill=colour)
         thumbnail = image.resize((width, height), pillow_image().Resampling.LANCZOS)
-        self.image.paste(thumbnail, (x + _FRAME, top + _FRAME))
+        self.image.paste(thumbnail, (x + _FRAME, y + _FRAME))
         return bottom
 
 
@@ -97,20 +94,20 @@ def _drawn(query: str, hits: Sequence[PhotoHit]) -> Any:
     """The sheet as a Pillow image."""
     columns = max(1, min(_COLUMNS, len(hits)))
     rows = max(1, math.ceil(len(hits) / columns))
-    cell_width, cell_height = _TILE + _GAP, _TILE + 3 * _LINE + _GAP
+    cell_width, cell_height = _TILE + _GAP, _TILE + 3 * _LINE + 2 * _GAP
     left, top = _MARGIN + _QUERY + 2 * _GAP, _MARGIN + 34
     width = left + columns * cell_width - _GAP + _MARGIN
-    height = top + max(rows * cell_height - _GAP, _QUERY + 2 * _LINE) + _MARGIN
+    height = top + max(rows * cell_height - 2 * _GAP, _QUERY + 2 * _LINE) + _MARGIN
     canvas = _Canvas(width, height)
     canvas.text(_MARGIN, _MARGIN - 6, "query", _QUERY, size=22)
-    below = canvas.photo(_MARGIN, top, _QUERY, query, lambda: Photo.read(query), _INK, at_top=True)
+    below = canvas.photo(_MARGIN, top, _QUERY, query, lambda: Photo.read(query), _INK)
     canvas.text(_MARGIN, below + 6, Path(query).name, _QUERY, size=15)
     canvas.text(left, _MARGIN - 6, f"{len(hits)} best" if hits else "nothing found", width - left, size=22)
     for place, hit in enumerate(hits):
         x, y = left + place % columns * cell_width, top + place // columns * cell_height
         below = canvas.photo(x, y, _TILE, hit.path, hit.photo, _COLOURS[hit.kind]) + 6
         canvas.text(x, below, f"{hit.rank}  {hit.kind}", _TILE, _TEXT_COLOURS[hit.kind], size=15)
-        canvas.text(x, below + _LINE, Path(hit.path).name, _TILE)
+        canvas.text(x, below + _LINE, "/".join(Path(hit.path).parts[-2:]), _TILE)
         canvas.text(x, below + 2 * _LINE, _why(hit), _TILE, _FAINT)
     return canvas.image
 
@@ -121,7 +118,7 @@ def _why(hit: PhotoHit) -> str:
     if hit.kind == "same photo":
         return f"the same bytes{copies}"
     verified = f"{hit.n_inliers:,} inliers, " if hit.n_inliers else ""
-    return f"{verified}distance {hit.distance:.4g}{copies}"
+    return f"{verified}distance {hit.distance:#.4g}{copies}"
 
 
 def _printable(path: str) -> str:
