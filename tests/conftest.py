@@ -21,3 +21,17 @@ def data_dir() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+@pytest.fixture
+def run(capsys):
+    """run("info", path) -> (exit status, standard output, standard error) of the command line."""
+    from metricsearch.cli import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as info:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return int(info.value.code or 0), out, err
+
+    return run

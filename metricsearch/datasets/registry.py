@@ -52,12 +52,20 @@ def data_directory() -> Path | None:
 
     Raises MissingDataError when METRICSEARCH_DATA is no folder.
     """
-    if given := os.environ.get("METRICSEARCH_DATA"):
+    return local_directory("METRICSEARCH_DATA", "data")
+
+
+def local_directory(variable: str, name: str) -> Path | None:
+    """Folder that an environment variable names, or ../shared/NAME beside the repository; None without either.
+
+    Raises MissingDataError when the variable names no folder.
+    """
+    if given := os.environ.get(variable):
         path = Path(given)
         if not path.is_dir():
-            raise MissingDataError(f"METRICSEARCH_DATA={given}: no such folder; correct the variable")
+            raise MissingDataError(f"{variable}={given}: no such folder; correct the variable")
         return path
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
+    beside = Path(__file__).resolve().parents[3] / "shared" / name
     return beside if beside.is_dir() else None
 
 

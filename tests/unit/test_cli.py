@@ -11,24 +11,10 @@ import numpy as np
 import pytest
 
 from metricsearch import Collection
-from metricsearch.cli import main
 from metricsearch.cli.main import commands
 
 SMALL = ["--spaces", "2", "--pivots", "4", "--prefix", "2"]
 WORDS = ["word", "sword", "world", "ward", "cord", "", "lord", "wordy", "bird", "third", "thirst", "first"]
-
-
-@pytest.fixture
-def run(capsys):
-    """run("info", path) -> (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as info:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(info.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture

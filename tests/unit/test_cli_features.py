@@ -13,19 +13,6 @@ Image = pytest.importorskip("PIL.Image")
 N = 8
 
 
-@pytest.fixture
-def run(capsys):
-    """run("features", "list") -> (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as info:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(info.value.code or 0), out, err
-
-    return run
-
-
 def texture(seed):
     """A colour image with some hundred blobs."""
     rng = np.random.default_rng(seed)

@@ -14,19 +14,6 @@ pytest.importorskip("cv2")
 N = 4
 
 
-@pytest.fixture
-def run(capsys):
-    """run("info", path) -> (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as info:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(info.value.code or 0), out, err
-
-    return run
-
-
 def texture(seed):
     rng = np.random.default_rng(seed)
     blobs = rng.integers(0, 256, (15, 20, 3)).astype(np.uint8)

@@ -17,19 +17,6 @@ SMALL = ["--branching", "4", "--depth", "3", "--cycles", "3"]
 N = 5
 
 
-@pytest.fixture
-def run(capsys):
-    """run("vocab", "info", path) -> (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as info:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(info.value.code or 0), out, err
-
-    return run
-
-
 def texture(seed):
     """An image with some hundred blobs."""
     rng = np.random.default_rng(seed)

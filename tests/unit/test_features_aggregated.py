@@ -19,12 +19,12 @@ from metricsearch.features.aggregated import (
 )
 from metricsearch.features.aggregated.bow import inverse_document_frequencies
 from metricsearch.features.aggregated.fisher import fit_mixture
-from metricsearch.features.aggregated.normalisation import signed_root, unit_length
 from metricsearch.features.aggregated.vlad import nearest_centres
 from metricsearch.features.feature import GlobalFeature, LocalFeature
 from metricsearch.features.feature_file import FeatureFile
 from metricsearch.features.feature_writing import PhotoEntry, write_feature_file
 from metricsearch.features.local import LocalFeatureOptions, LocalFeatures
+from metricsearch.features.normalisation import signed_root, unit_length
 from metricsearch.features.photo import Photo
 
 N_PHOTOS = 24

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.features.aggregated.normalisation import unit_length
+from metricsearch.features.normalisation import unit_length
 from metricsearch.validation import check_positive
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.features.aggregated.normalisation import signed_root, unit_length
 from metricsearch.features.aggregated.vlad import nearest_centres
 from metricsearch.features.extras import scikit_learn
+from metricsearch.features.normalisation import signed_root, unit_length
 from metricsearch.validation import check_vectors
 
 _CYCLES = 100

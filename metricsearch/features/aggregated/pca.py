@@ -9,7 +9,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.features.aggregated.normalisation import unit_length as to_unit_length
+from metricsearch.features.normalisation import unit_length as to_unit_length
 from metricsearch.validation import check_positive
 
 _PIECE_BYTES = 32 * 2**20

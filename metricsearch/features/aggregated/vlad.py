@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.features.aggregated.normalisation import signed_root, unit_length
+from metricsearch.features.normalisation import signed_root, unit_length
 from metricsearch.validation import check_choice, check_vectors
 from metricsearch.vocabulary.assignment import Cells, assign_nearest
 from metricsearch.vocabulary.vocabulary import MAX_BRANCHING

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.features.aggregated.normalisation import unit_length
 from metricsearch.features.aggregated.pca import PCA
 from metricsearch.features.feature import GlobalFeature
 from metricsearch.features.feature_writing import check_feature_name
+from metricsearch.features.normalisation import unit_length
 from metricsearch.features.photo import Photo
 from metricsearch.features.trained import (
     Arrays,

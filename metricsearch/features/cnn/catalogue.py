@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import json
-import os
 import re
 from functools import cache
 from importlib.resources import files
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from metricsearch.datasets.registry import cache_directory, fetch_file
+from metricsearch.datasets.registry import cache_directory, fetch_file, local_directory
 from metricsearch.errors import CorruptedError, InvalidInputError, MissingDataError, UnknownNameError
 from metricsearch.features.cnn.crops import Crops
 from metricsearch.features.cnn.preprocessing import Preprocessing
@@ -89,13 +88,7 @@ def models_directory() -> Path | None:
 
     Raises MissingDataError when METRICSEARCH_MODELS is no folder.
     """
-    if given := os.environ.get("METRICSEARCH_MODELS"):
-        path = Path(given)
-        if not path.is_dir():
-            raise MissingDataError(f"METRICSEARCH_MODELS={given}: no such folder; correct the variable")
-        return path
-    beside = Path(__file__).resolve().parents[4] / "shared" / "models"
-    return beside if beside.is_dir() else None
+    return local_directory("METRICSEARCH_MODELS", "models")
 
 
 def is_at_hand(name: str) -> bool:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.features.aggregated.normalisation import unit_length
 from metricsearch.features.aggregated.pca import PCA, fit_pca
 from metricsearch.features.aggregated.vlad import vlad
 from metricsearch.features.cnn.feature import get_cnn_feature
@@ -25,6 +24,7 @@ from metricsearch.features.cnn.preprocessing import resized
 from metricsearch.features.cnn.regions import patches
 from metricsearch.features.feature_writing import check_feature_name
 from metricsearch.features.images import PhotoPath, find_photos, quiet_decoders
+from metricsearch.features.normalisation import unit_length
 from metricsearch.features.photo import Photo
 from metricsearch.features.trained import (
     Arrays,

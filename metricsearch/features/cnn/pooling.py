@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
 from metricsearch.features.cnn.regions import rmac_regions
+from metricsearch.features.normalisation import unit_length
 
 Maps = NDArray[np.float32]
 Vector = NDArray[np.float32]
@@ -95,7 +96,7 @@ def crow_pooling(maps: Maps) -> NDArray[Any]:
     Channel c: log(sum of Q / Q_c), Q_c its share of values other than zero; 0 for an empty channel.
     """
     places = np.maximum(maps, 0).sum(axis=0, dtype=np.float64)
-    places = np.sqrt(_unit_length(places.ravel())).reshape(places.shape)
+    places = np.sqrt(unit_length(places.ravel())).reshape(places.shape)
     filled = np.count_nonzero(maps, axis=(1, 2))
     shares = np.divide(filled.sum(), filled, out=np.ones(len(filled)), where=filled > 0)
     return np.asarray(np.log(shares) * _weighted_sum(maps, places))
@@ -110,7 +111,7 @@ def rmac_pooling(maps: Maps) -> NDArray[Any]:
     """
     by_place = np.ascontiguousarray(np.moveaxis(maps, 0, 2))  # maxima over neighbouring channels at once
     parts = [by_place] + [by_place[y : y + side, x : x + side] for y, x, side in rmac_regions(*maps.shape[1:])]
-    return _unit_length(np.sum([_unit_length(part.max(axis=(0, 1)).astype(np.float64)) for part in parts], axis=0))
+    return unit_length(np.sum([unit_length(part.max(axis=(0, 1)).astype(np.float64)) for part in parts], axis=0))
 
 
 @_pooling("grid4096")
@@ -132,9 +133,3 @@ def _halves(side: int) -> tuple[slice, slice]:
 def _weighted_sum(maps: Maps, weights: NDArray[np.float64]) -> NDArray[Any]:
     """Sum over all places, each times its weight (H, W); the same bits whatever the number of threads."""
     return np.asarray((maps * weights).sum(axis=(1, 2)))
-
-
-def _unit_length(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The vector with Euclidean length 1; zeros stay zeros."""
-    length = float(np.sqrt((vector * vector).sum()))
-    return vector / length if length else vector
