@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from machine import describe_machine
 
-from metricsearch.collection.checking import CheckedObjects
-from metricsearch.collection.refinement import Refiner
 from metricsearch.datasets import load_dataset
+from metricsearch.refinement import CheckedObjects, Refiner
 from metricsearch.spaces import VECTORS, get_metric
 from metricsearch.store import ObjectStore
 from metricsearch.threads import READING_THREADS

@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.collection.adding import Addition
-from metricsearch.collection.checking import CheckedObjects
 from metricsearch.collection.index_files import delete_leftovers, index_problems, load_index, save_index
 from metricsearch.collection.manifest import Manifest, read_manifest, write_manifest
 from metricsearch.collection.objects_file import create_store, delete_store, open_store
 from metricsearch.collection.opening import as_path, checked_index, describe_new, make_folder, read_description
 from metricsearch.collection.pivots import pivots_for
-from metricsearch.collection.results import SearchResult
-from metricsearch.collection.searching import check_search, search_all
 from metricsearch.errors import (
     CorruptedError,
     EmptyIndexError,
@@ -28,9 +25,10 @@ from metricsearch.errors import (
     OutdatedIndexError,
     UnknownIdError,
 )
-from metricsearch.ppp import PPPCodes, RankingOptions
+from metricsearch.ppp import PPPCodes, RankingOptions, check_options
 from metricsearch.progress import counted
 from metricsearch.provenance import Provenance, check_provenance, check_same_provenance
+from metricsearch.refinement import CheckedObjects, SearchResult, check_search, search_all
 from metricsearch.spaces import Batch, Metric
 from metricsearch.spaces.chunks import CHUNK_OBJECTS, iterate_chunks
 from metricsearch.store import ObjectStore, Snapshot, get_codec
@@ -322,7 +320,8 @@ class Collection:
         CorruptedError.
         """
         self._check_open()
-        k = check_search(k, n_candidates, options)
+        k = check_search(k, n_candidates)
+        check_options(options)
         if self._store is None and self._readonly:
             self._refresh()
         store = self._store
@@ -333,7 +332,8 @@ class Collection:
             raise InvalidInputError("queries: expected at least one query, got 0")
         index, checked, snapshot = self._pinned(store)
         with snapshot:
-            return search_all(index, snapshot, checked, batch, k, n_candidates, options, self.n_threads)
+            answers = search_all(index, snapshot, checked, batch, k, n_candidates, options, self.n_threads)
+        return SearchResult.of(answers)
 
     def get(self, ids: Any) -> Batch:
         """The objects `ids` as a batch, in this order; checksums compared. Raises UnknownIdError, CorruptedError."""

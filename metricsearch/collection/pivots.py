@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from metricsearch.partition import choose_pivots
-from metricsearch.ppp import PIVOT_SAMPLE_FACTOR, PPPCodes
+from metricsearch.partition import PIVOT_SAMPLE_FACTOR, choose_pivots
+from metricsearch.ppp import PPPCodes
 from metricsearch.spaces import Batch
 from metricsearch.store import ObjectStore
 

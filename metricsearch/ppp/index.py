@@ -2,41 +2,35 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError, NonMetricError
-from metricsearch.partition import PIVOT_CHOICES, choose_pivots, nearest_pivots, pivot_pairs
+from metricsearch.indexes import CandidateIndex, CandidateStream
+from metricsearch.partition import PIVOT_CHOICES, nearest_pivots, pivot_pairs, pivots_and_chunks
 from metricsearch.ppp.aggregation import Progress, SampleQuantiles, SpaceStream, aggregate, prefix_keys
 from metricsearch.ppp.content import Content, check_prefixes
 from metricsearch.ppp.ranking import Ranking, RankingOptions, RankingTable, ranking_table
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
 from metricsearch.spaces import (
-    BITS,
-    VECTORS,
     Batch,
-    FunctionMetric,
     Metric,
     Ragged,
     batch_nbytes,
-    check_postulates,
-    concatenate,
+    check_user_metric,
     get_metric,
 )
-from metricsearch.spaces.chunks import iterate_chunks, readable_twice, sample_objects, split_off
+from metricsearch.spaces.chunks import iterate_chunks
 from metricsearch.threads import resolve_threads, thread_map
 from metricsearch.validation import MAX_ID, check_choice, check_ids, check_integer, check_positive
 
 MAX_SPACES = 255
 MAX_PIVOTS = 65536
-PIVOT_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objects
-POSTULATE_SAMPLE = 200
 
 
-class PPPCodes:
+class PPPCodes(CandidateIndex[RankingOptions]):
     """PPP-Codes index: λ pivot spaces, prefixes of length l over k pivots each, candidates by aggregated rank.
 
     metric: name, specification, `Metric` or user function `f(a, b) -> float` (on vectors; wrap it in
@@ -86,21 +80,13 @@ class PPPCodes:
         pivots: λ·k objects to use instead, space after space.
         Raises InvalidInputError (and leaves the index as it was) for bad objects, IDs or too few objects.
         """
-        rng = np.random.default_rng(self.seed)
-        n_sample = PIVOT_SAMPLE_FACTOR * self.n_spaces * self.n_pivots
-        chunks: Iterator[Batch] = iterate_chunks(objects, self.metric)
-        if pivots is None and readable_twice(objects):
-            sample = sample_objects(objects, self.metric, n_sample, rng)
-        elif pivots is None:
-            head = split_off(chunks, n_sample)
-            sample = concatenate(head) if head else self.metric.check([], "objects")
-            chunks = chain(head, chunks)
         if pivots is None:
-            self.check_metric(sample)
-            pivots = choose_pivots(self.metric, sample, self.n_spaces, self.n_pivots, self.pivot_choice, rng)
+            pivots, chunks = pivots_and_chunks(
+                objects, self.metric, self.n_spaces, self.n_pivots, self.pivot_choice, self.seed, self.check_metric
+            )
         else:
-            self.check_metric(self.check_pivots(pivots))
-        pivots = self.check_pivots(pivots)
+            pivots, chunks = self.check_pivots(pivots), iterate_chunks(objects, self.metric)
+            self.check_metric(pivots)
         prefixes = self._stream_prefixes(chunks, pivots)
         numbers = np.arange(len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
         content = self._new_content()
@@ -115,7 +101,7 @@ class PPPCodes:
         Raises MissingIndexError before the first `build`, DuplicateIdError or InvalidInputError (nothing inserted).
         """
         pivots = self._require_pivots()
-        prefixes = self._stream_prefixes(iterate_chunks(objects, self.metric, self.metric.kind.width(pivots)), pivots)
+        prefixes = self._stream_prefixes(iterate_chunks(objects, self.metric, self.width), pivots)
         next_id = self._content.next_id()
         if ids is None and next_id + len(prefixes) - 1 > MAX_ID:
             raise InvalidInputError(f"ids: none are left to follow the largest one, {next_id - 1}; pass the IDs")
@@ -133,9 +119,9 @@ class PPPCodes:
 
     def check_metric(self, sample: Batch) -> None:
         """Raise NonMetricError if a user function breaks a postulate on `sample` and this was not allowed."""
-        if isinstance(self.metric, FunctionMetric) and not self.allow_nonmetric:
+        if not self.allow_nonmetric:
             try:
-                check_postulates(self.metric, sample[:POSTULATE_SAMPLE], seed=self.seed)
+                check_user_metric(self.metric, sample, self.seed)
             except NonMetricError as error:
                 raise NonMetricError(f"{error}; use a metric, or pass allow_nonmetric=True to PPPCodes") from None
 
@@ -192,24 +178,19 @@ class PPPCodes:
 
     # ------------------------------------------------------------------ searching
 
-    def candidates(self, query: Any, n_candidates: int, options: RankingOptions | None = None) -> NDArray[np.int64]:
-        """IDs of the min(R, n) objects of smallest Ψ_p for one query object, best first.
+    @property
+    def width(self) -> int | None:
+        """Width of the pivots, and so of all objects. Raises MissingIndexError."""
+        return self.metric.kind.width(self._require_pivots())
 
-        Ties: more hits first, then smaller ID. Raises EmptyIndexError, InvalidInputError.
-        """
-        return self.rank(self.pivot_distances(self.check_query(query)), n_candidates, options).ids
-
-    def check_query(self, query: Any) -> Batch:
-        """One query object as a checked batch of one. Raises MissingIndexError, InvalidInputError."""
-        kind = self.metric.kind
-        width = kind.width(self._require_pivots())
-        if not isinstance(query, Ragged):
-            is_batch = kind in (VECTORS, BITS) and len(query) and np.ndim(query[0]) > 0
-            query = query if is_batch else [query]
-        batch = self.metric.check(query, "query", width)
-        if len(batch) != 1:
-            raise InvalidInputError(f"query: expected one object, got {len(batch)}")
-        return batch
+    def stream_candidates(
+        self, query: Batch, n_candidates: int, options: RankingOptions | None = None, first_block: int | None = None
+    ) -> CandidateStream:
+        """The objects of smallest Ψ_p; ties: more hits first, then smaller ID. See `CandidateIndex`."""
+        distances = self.pivot_distances(query)
+        progress = self.new_progress(options)
+        blocks = self.stream(distances, n_candidates, options, progress, first_block)
+        return CandidateStream((ids for ids, _, _ in blocks), distances.size, progress.n_ids_ranked)
 
     def pivot_distances(self, query: Batch) -> NDArray[np.float64]:
         """Distances δ(q, p) of a checked query to all pivots: (n_spaces, n_pivots) float64."""
@@ -330,11 +311,6 @@ class PPPCodes:
         report["pivots"] = 0 if self._pivots is None else batch_nbytes(self._pivots)
         report["pivot pairs"] = 0 if self._pivot_pairs is None else self._pivot_pairs.nbytes
         return report
-
-    @property
-    def memory_bytes(self) -> int:
-        """Sum of `memory_report`."""
-        return sum(self.memory_report().values())
 
     # ------------------------------------------------------------------ saving
 

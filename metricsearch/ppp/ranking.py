@@ -1,6 +1,7 @@
 """Ranking distances d(q, Π(1..l)): how near a query is to a cell of one pivot space (spec section 1.2)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,12 @@ class RankingOptions:
     def min_hits(self, n_spaces: int) -> int:
         """m of equation (3): in how many spaces an object must be met to be reported."""
         return max(1, int(np.ceil(self.percentile * n_spaces - 1e-9)))
+
+
+def check_options(options: Any) -> None:
+    """Raise InvalidInputError unless `options` are RankingOptions or None."""
+    if options is not None and not isinstance(options, RankingOptions):
+        raise InvalidInputError(f"options: expected RankingOptions(...), got {options!r:.60}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Objects of metric spaces, and the distances between them."""
 
 from metricsearch.spaces.batches import Batch, Ragged, batch_nbytes, concatenate
-from metricsearch.spaces.metric import FunctionMetric, Metric, check_postulates
+from metricsearch.spaces.metric import FunctionMetric, Metric, check_postulates, check_user_metric
 from metricsearch.spaces.objects import (
     BITS,
     POINT_SETS,
@@ -28,6 +28,7 @@ __all__ = [
     "Ragged",
     "batch_nbytes",
     "check_postulates",
+    "check_user_metric",
     "concatenate",
     "get_metric",
     "kind_by_name",

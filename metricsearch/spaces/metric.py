@@ -12,6 +12,8 @@ from metricsearch.spaces.batches import Batch
 from metricsearch.spaces.objects import ObjectKind, kind_by_name
 from metricsearch.validation import check_positive
 
+POSTULATE_SAMPLE = 200  # objects on which a user's function is tested
+
 
 class Metric(ABC):
     """A distance function between objects of one kind that satisfies the metric postulates.
@@ -143,6 +145,12 @@ def check_postulates(metric: Metric, sample: Batch, *, seed: int = 0, n_triples:
         except InvalidInputError as error:
             raise NonMetricError(f"{error} (sample row {rows[i]} against others)") from None
     _check_matrix(metric.name, matrix, rows)
+
+
+def check_user_metric(metric: Metric, sample: Batch, seed: int) -> None:
+    """Raise NonMetricError if `metric` is a user's function that breaks a postulate on `sample`."""
+    if isinstance(metric, FunctionMetric):
+        check_postulates(metric, sample[:POSTULATE_SAMPLE], seed=seed)
 
 
 def _check_matrix(name: str, matrix: NDArray[np.float64], rows: NDArray[np.int64]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from metricsearch.experiment import provenance as module
-from metricsearch.experiment.ppp.page_cache import drop_from_page_cache, resident_share
 from metricsearch.experiment.provenance import commit, peak_memory_bytes, provenance
+from metricsearch.store.page_cache import drop_from_page_cache, resident_share
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the page cache is that of Linux")
 

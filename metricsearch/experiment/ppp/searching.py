@@ -14,9 +14,9 @@ from metricsearch.experiment.parts import Part, Phase
 from metricsearch.experiment.ppp.columns import COUNTS, TIMES, recall_column
 from metricsearch.experiment.ppp.config import PPPExperiment, PPPPoint
 from metricsearch.experiment.ppp.measuring import candidate_sizes, new_index, ranked_arrays, ranking_options
-from metricsearch.experiment.ppp.page_cache import drop_from_page_cache, resident_share
 from metricsearch.experiment.ppp.workload import Workload
 from metricsearch.ppp import RankingOptions
+from metricsearch.store.page_cache import drop_from_page_cache, resident_share
 
 OBJECTS_FILE = "objects.mdb"
 N_WARM_UP = 5

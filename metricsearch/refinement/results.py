@@ -1,10 +1,23 @@
 """What a search returns: neighbours, and what they cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Neighbours of one query: ids (k',) int64 and distances (k',) float64, nearest first, ties by ID.
+
+    costs: the values of `QueryStats` for this query.
+    """
+
+    ids: NDArray[np.int64]
+    distances: NDArray[np.float64]
+    costs: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +56,10 @@ class SearchResult:
     ids: NDArray[np.int64]
     distances: NDArray[np.float64]
     stats: QueryStats
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> Self:
+        """The result of at least one query; all answers are equally long."""
+        stats = {name: np.array([answer.costs[name] for answer in answers]) for name in answers[0].costs}
+        ids, distances = (np.stack([getattr(answer, name) for answer in answers]) for name in ("ids", "distances"))
+        return cls(ids, distances, QueryStats(**stats))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metricsearch.collection.checking import CheckedObjects
 from metricsearch.errors import CorruptedError, UnknownIdError
+from metricsearch.refinement.checking import CheckedObjects
 from metricsearch.spaces import Batch, Metric
 from metricsearch.threads import submit_reader
 
@@ -50,15 +50,27 @@ class Refiner:
 
     def add(self, ids: NDArray[np.int64]) -> None:
         """Take a block of candidates."""
-        try:
-            located = self._snapshot.locate(np.sort(ids))  # in order of IDs, so neighbours on disk are read together
-        except UnknownIdError as error:  # the index covers the very objects of the snapshot
-            raise CorruptedError(f"{error}, but in the index: the file is damaged; restore it from a copy") from None
+        located = self._locate(np.sort(ids))
         if not self._concurrent:
             self._done.append(self._refine(located))
             return
         for start in range(0, len(ids), SLICE_SIZE):
             self._pending.append(submit_reader(self._refine, located[start : start + SLICE_SIZE]))
+
+    def distances_to(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Take a block of candidates, read and compared here and now; returns their (n,) distances."""
+        order = np.argsort(ids, kind="stable")
+        self._done.append(self._refine(self._locate(ids[order])))
+        distances = np.empty(len(ids))
+        distances[order] = self._done[-1].distances
+        return distances
+
+    def _locate(self, ids: NDArray[np.int64]) -> Any:
+        """Where objects lie; in order of IDs, so that neighbours on disk are read together."""
+        try:
+            return self._snapshot.locate(ids)
+        except UnknownIdError as error:  # the index covers the very objects of the snapshot
+            raise CorruptedError(f"{error}, but in the index: the file is damaged; restore it from a copy") from None
 
     def _refine(self, located: Any) -> _Slice:
         begin = time.perf_counter()
@@ -72,8 +84,8 @@ class Refiner:
         """IDs and distances of the k nearest candidates, ascending, ties by ID. Waits for the reading threads."""
         self._done += [future.result() for future in self._pending]
         self._pending.clear()
-        ids = np.concatenate([part.ids for part in self._done])
-        distances = np.concatenate([part.distances for part in self._done])
+        ids = np.concatenate([np.empty(0, np.int64), *(part.ids for part in self._done)])
+        distances = np.concatenate([np.empty(0), *(part.distances for part in self._done)])
         if k < len(ids):
             near = distances <= np.partition(distances, k - 1)[k - 1]  # all ties of the k-th
             ids, distances = ids[near], distances[near]

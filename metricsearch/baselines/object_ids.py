@@ -1,0 +1,39 @@
+"""IDs of the objects of a baseline: none are stored where they are 0, 1, 2, ..."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricsearch.validation import check_ids
+
+
+class ObjectIds:
+    """Objects are numbered by ordinals 0..n-1 in the order of their IDs.
+
+    ids: one per object in the order given; None = 0, 1, 2, ... Raises InvalidInputError, DuplicateIdError.
+    order: (n,) int64, `rows[order]` are the rows of the objects given by ordinal.
+    """
+
+    def __init__(self, ids: Any, n: int) -> None:
+        given = np.arange(n) if ids is None else check_ids(ids, "ids", n)
+        self.order = np.argsort(given, kind="stable")
+        ascending = given[self.order]
+        self._n = n
+        self._ids = ascending if (ascending != np.arange(n)).any() else np.empty(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def all(self) -> NDArray[np.int64]:
+        """(n,) IDs, ascending."""
+        return self._ids if len(self._ids) else np.arange(self._n)
+
+    def of(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
+        """IDs of ordinals."""
+        return self._ids[ordinals] if len(self._ids) else ordinals
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is stored."""
+        return self._ids.nbytes

@@ -1,0 +1,40 @@
+"""The pivots of a new index, chosen among the objects that it shall hold."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from metricsearch.partition.pivots import choose_pivots
+from metricsearch.spaces import Batch, Metric, concatenate
+from metricsearch.spaces.chunks import iterate_chunks, readable_twice, sample_objects, split_off
+
+PIVOT_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objects
+
+
+def pivots_and_chunks(
+    objects: Any,
+    metric: Metric,
+    n_spaces: int,
+    n_pivots: int,
+    method: str,
+    seed: int,
+    check_metric: Callable[[Batch], None],
+) -> tuple[Batch, Iterator[Batch]]:
+    """(pivots, all objects in checked batches): λ·k pivots from a random sample, or the first chunks of an iterator.
+
+    method: see `choose_pivots`. check_metric: refuses a metric that is none on the sample. Raises
+    InvalidInputError.
+    """
+    rng = np.random.default_rng(seed)
+    n_sample = PIVOT_SAMPLE_FACTOR * n_spaces * n_pivots
+    chunks: Iterator[Batch] = iterate_chunks(objects, metric)
+    if readable_twice(objects):
+        sample = sample_objects(objects, metric, n_sample, rng)
+    else:
+        head = split_off(chunks, n_sample)
+        sample = concatenate(head) if head else metric.check([], "objects")
+        chunks = chain(head, chunks)
+    check_metric(sample)
+    return choose_pivots(metric, sample, n_spaces, n_pivots, method, rng), chunks

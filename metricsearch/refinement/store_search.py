@@ -1,0 +1,73 @@
+"""Search with any index over the objects of a store."""
+
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from metricsearch.errors import InvalidInputError, OutdatedIndexError
+from metricsearch.indexes import CandidateIndex, ExactIndex, MetricIndex
+from metricsearch.refinement.checking import CheckedObjects
+from metricsearch.refinement.results import Answer
+from metricsearch.refinement.searching import check_search, nearest_all, search_all
+from metricsearch.spaces import Batch
+from metricsearch.store import ObjectStore
+from metricsearch.threads import resolve_threads
+from metricsearch.validation import check_positive
+
+
+class StoreSearch:
+    """An index and one state of the object store whose objects it covers; use it in a `with` statement.
+
+    index: PPPCodes, or any other `CandidateIndex` or `ExactIndex`. n_threads: None = all cores.
+    Raises OutdatedIndexError unless the index has the very IDs of the store.
+    """
+
+    def __init__(self, index: MetricIndex, store: ObjectStore, *, n_threads: int | None = None) -> None:
+        self.index, self.n_threads = index, resolve_threads(n_threads)
+        self._snapshot = store.snapshot()
+        if not np.array_equal(self._snapshot.ids(), index.ids()):
+            self._snapshot.close()
+            raise OutdatedIndexError(f"{store.path}: the index holds other IDs than the store; build it again")
+        self._checked = CheckedObjects(index.n_ordinals)
+
+    def __enter__(self) -> "StoreSearch":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the snapshot of the store."""
+        self._snapshot.close()
+
+    def search(self, queries: Any, k: int = 10, *, n_candidates: int = 1000, options: Any = None) -> list[Answer]:
+        """The k nearest of at most n_candidates (R) candidates, for every query.
+
+        An answer is shorter than k where the index finds fewer candidates. options: of the index's kind; None = its
+        own. Raises InvalidInputError (naming the row; k < 1; R < k; an index without candidates), EmptyIndexError,
+        CorruptedError.
+        """
+        if not isinstance(self.index, CandidateIndex):
+            raise InvalidInputError(f"index: {type(self.index).__name__} names no candidates; call nearest()")
+        k = check_search(k, n_candidates)
+        batch = self._checked_queries(queries)
+        return search_all(self.index, self._snapshot, self._checked, batch, k, n_candidates, options, self.n_threads)
+
+    def nearest(self, queries: Any, k: int = 10, *, max_distances: int | None = None) -> list[Answer]:
+        """The k nearest of all objects, for every query, or the best within a budget of objects compared.
+
+        Raises InvalidInputError (naming the row; k < 1; an index that is not exact), EmptyIndexError, CorruptedError.
+        """
+        if not isinstance(self.index, ExactIndex):
+            raise InvalidInputError(f"index: {type(self.index).__name__} is approximate; call search()")
+        k = check_positive(k, "k")
+        if max_distances is not None:
+            check_positive(max_distances, "max_distances")
+        batch = self._checked_queries(queries)
+        return nearest_all(self.index, self._snapshot, self._checked, batch, k, max_distances, self.n_threads)
+
+    def _checked_queries(self, queries: Any) -> Batch:
+        return self.index.metric.check(queries, "queries", self.index.width)
