@@ -33,6 +33,10 @@ class ObjectIds:
         """IDs of ordinals."""
         return self._ids[ordinals] if len(self._ids) else ordinals
 
+    def ordinals(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ordinals of IDs that are there."""
+        return np.searchsorted(self._ids, ids) if len(self._ids) else ids
+
     @property
     def nbytes(self) -> int:
         """Bytes of what is stored."""

@@ -91,6 +91,10 @@ class PivotIndex(MetricIndex):
         """IDs of all objects, ascending."""
         return self._ids.all()
 
+    def ordinals_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `MetricIndex.ordinals_of`."""
+        return self._ids.ordinals(ids)
+
     def memory_report(self) -> dict[str, int]:
         """Bytes of all arrays that stay resident, by part."""
         pivots = 0 if self._pivots is None else batch_nbytes(self._pivots)

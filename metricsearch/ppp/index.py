@@ -187,6 +187,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         self, query: Batch, n_candidates: int, options: RankingOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
         """The objects of smallest Ψ_p; ties: more hits first, then smaller ID. See `CandidateIndex`."""
+        check_positive(n_candidates, "n_candidates")  # now, not when the first block is taken
         distances = self.pivot_distances(query)
         progress = self.new_progress(options)
         blocks = self.stream(distances, n_candidates, options, progress, first_block)
