@@ -1,5 +1,7 @@
 """M-Index, PP-Index and binary k-means tree against slow versions of themselves."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -277,16 +279,19 @@ def test_leaves_come_in_order_of_the_farthest_border_on_the_way_to_them(objects,
     query = objects[-1:] + np.float32(0.3)
     parameters = {"leaf_size": leaf_size, "balanced": balanced, "max_depth": None, "seed": 0, "n_threads": 1}
     tree = grow_tree(dense_view(objects, np.float32), np.arange(len(objects)), **parameters)
-    waiting, expected = [(0.0, tree.root)], []
+    waiting, expected = [(0.0, tree.root, None)], []  # bound, branch, the border that the bound is of
     while waiting:
-        waiting.sort()
-        bound, node = waiting.pop(0)
+        waiting.sort(key=lambda branch: branch[:2])
+        for one, other in pairwise(waiting):
+            assume(one[2] == other[2] or other[0] - one[0] > 1e-6)  # else either may come first, by rounding
+        bound, node, border = waiting.pop(0)
         while node >= 0:
             sq_left, sq_right = ((query - tree.centres[node].astype(np.float64)) ** 2).sum(axis=1)
             beyond = sq_left - sq_right - tree.offsets[node]
             assume(abs(beyond) > 1e-6)
             near, far = tree.children[node, ::-1] if beyond > 0 else tree.children[node]
-            waiting.append((float(np.round(max(bound, abs(beyond) / 2 / tree.gaps[node]), 9)), int(far)))
+            distance = abs(beyond) / 2 / tree.gaps[node]
+            waiting.append((bound, int(far), border) if bound >= distance else (distance, int(far), node))
             node = near
         expected += tree.order[tree.starts[-1 - node] : tree.starts[-node]].tolist()
     index = KMeansTree(leaf_size=leaf_size, balanced=balanced).build(objects)
