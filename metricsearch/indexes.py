@@ -85,10 +85,9 @@ class MetricIndex(ABC):
 
     def check_query(self, query: Any) -> Batch:
         """One query object as a checked batch of one. Raises MissingIndexError, InvalidInputError."""
-        kind, width = self.metric.kind, self.width
-        if not isinstance(query, Ragged):
-            is_batch = kind in (VECTORS, BITS) and len(query) and np.ndim(query[0]) > 0
-            query = query if is_batch else [query]
+        width = self.width
+        if not isinstance(query, Ragged) and not (self.metric.kind in (VECTORS, BITS) and _has_rows(query)):
+            query = [query]
         batch = self.metric.check(query, "query", width)
         if len(batch) != 1:
             raise InvalidInputError(f"query: expected one object, got {len(batch)}")
@@ -140,5 +139,27 @@ class ExactIndex(MetricIndex):
         """
 
 
+def check_options(options: Any, kind: type[OptionsT], default: OptionsT) -> OptionsT:
+    """Options of one search; None = `default`. Raises InvalidInputError unless they are of the index's kind."""
+    if options is None:
+        return default
+    if not isinstance(options, kind):
+        raise InvalidInputError(f"options: expected {kind.__name__}(...), got {options!r:.60}")
+    return options
+
+
+def check_no_options(options: Any, index: str) -> None:
+    """Raise InvalidInputError if a search of an index without options is given some."""
+    if options is not None:
+        raise InvalidInputError(f"options: {index} has none, got {options!r:.60}")
+
+
+def _has_rows(query: Any) -> bool:
+    try:
+        return np.ndim(query[0]) > 0
+    except (TypeError, IndexError, KeyError, ValueError):  # no sequence, or an empty or a ragged one
+        return False
+
+
 # Parts of `MetricIndex.memory_report` whose size does not depend on the number of objects.
-FIXED_PARTS = ("pivots", "pivot pairs")
+FIXED_PARTS = ("pivots", "pivot pairs", "list offsets")

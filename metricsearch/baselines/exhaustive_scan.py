@@ -7,6 +7,7 @@ from metricsearch.baselines.object_ids import ObjectIds
 from metricsearch.errors import EmptyIndexError
 from metricsearch.evaluation import Neighbours, exact_neighbours
 from metricsearch.indexes import DistancesTo, Nearest
+from metricsearch.refinement import check_store
 from metricsearch.spaces import Batch, check_user_metric
 from metricsearch.spaces.chunks import iterate_chunks
 from metricsearch.store import ObjectStore
@@ -29,7 +30,8 @@ class ExhaustiveScan(ListedIndex):
                 check_user_metric(self.metric, batch, seed=0)
                 width = self.metric.kind.width(batch)
             n += len(batch)
-        self._ids, self._width = ObjectIds(ids, n), width
+        numbers, _ = ObjectIds.number(ids, n)
+        self._ids, self._width = numbers, width
         return self
 
     def nearest(self, query: Batch, k: int, distances_to: DistancesTo, max_distances: int | None = None) -> Nearest:
@@ -45,9 +47,10 @@ class ExhaustiveScan(ListedIndex):
     def ground_truth(self, store: ObjectStore, queries: Any, k: int) -> Neighbours:
         """The k nearest objects of a store for every query, with all ties; ids are IDs of the store.
 
-        One pass over the store for all queries; needs no `build`. Raises InvalidInputError (naming the row; k < 1),
-        EmptyIndexError for an empty store, CorruptedError.
+        One pass over the store for all queries; needs no `build`. Raises InvalidInputError (naming the row; k < 1; a
+        store of other objects), EmptyIndexError for an empty store, CorruptedError.
         """
+        check_store(store, self.metric)
         batch = self.metric.check(queries, "queries", store.width)
         ids = store.ids()
         if not len(ids):

@@ -9,8 +9,7 @@ from metricsearch.baselines.exact import NearestSoFar, as_float32, bound_slack
 from metricsearch.baselines.exact._kernels import pivot_bounds
 from metricsearch.baselines.permutations import smallest
 from metricsearch.baselines.pivot_index import PivotIndex
-from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import CandidateIndex, CandidateStream, DistancesTo, ExactIndex, Nearest
+from metricsearch.indexes import CandidateIndex, CandidateStream, DistancesTo, ExactIndex, Nearest, check_no_options
 from metricsearch.spaces import Batch
 from metricsearch.threads import thread_map
 from metricsearch.validation import check_positive
@@ -57,16 +56,13 @@ class LAESA(PivotIndex, CandidateIndex[None], ExactIndex):
         self, query: Batch, n_candidates: int, options: None = None, first_block: int | None = None
     ) -> CandidateStream:
         """See `CandidateIndex.stream_candidates`; all candidates are one block."""
-        self._require_objects()
-        if options is not None:
-            raise InvalidInputError(f"options: LAESA has none, got {options!r:.60}")
+        check_no_options(options, "LAESA")
         bounds, _ = self._bounds(query)
         best = smallest(bounds, check_positive(n_candidates, "n_candidates"))
         return CandidateStream(iter([self._ids.of(best)]), self.n_pivots, np.array([len(self)]))
 
     def nearest(self, query: Batch, k: int, distances_to: DistancesTo, max_distances: int | None = None) -> Nearest:
         """See `ExactIndex.nearest`."""
-        self._require_objects()
         best = NearestSoFar(k, distances_to, max_distances)
         bounds, slack = self._bounds(query)
         first = smallest(bounds, k)

@@ -6,8 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import CandidateIndex, CandidateStream
+from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
 from metricsearch.ppp import PPPCodes, RankingOptions
 from metricsearch.spaces import Batch
 from metricsearch.validation import check_positive
@@ -74,9 +73,7 @@ class MIndex(CandidateIndex[MIndexOptions]):
         self, query: Batch, n_candidates: int, options: MIndexOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
         """See `CandidateIndex.stream_candidates`."""
-        options = MIndexOptions() if options is None else options
-        if not isinstance(options, MIndexOptions):
-            raise InvalidInputError(f"options: expected MIndexOptions(...), got {options!r:.60}")
+        options = check_options(options, MIndexOptions, MIndexOptions())
         ranking = RankingOptions(ranking="diff", max_level=options.max_level)
         return self._codes.stream_candidates(query, n_candidates, ranking, first_block)
 

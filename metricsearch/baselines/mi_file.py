@@ -10,7 +10,7 @@ from metricsearch.baselines.permutations import threaded_prefixes
 from metricsearch.baselines.pivot_index import PivotIndex
 from metricsearch.baselines.posting_lists import PostingLists
 from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import CandidateIndex, CandidateStream
+from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
 from metricsearch.spaces import Batch
 from metricsearch.validation import check_integer, check_positive
 
@@ -86,13 +86,12 @@ class MIFile(PivotIndex, CandidateIndex[MIFileOptions]):
         self._lists = PostingLists(rows, self.n_pivots * self.n_indexed)
 
     def _parts(self) -> dict[str, int]:
-        return {"postings": self._lists.nbytes}
+        return self._lists.memory_report()
 
     def stream_candidates(
         self, query: Batch, n_candidates: int, options: MIFileOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
         """See `CandidateIndex.stream_candidates`; all candidates are one block."""
-        self._require_objects()
         n_wanted = check_positive(n_candidates, "n_candidates")
         n_searched, limit = self._resolve(options)
         pivots = np.argsort(self._pivot_distances(query), kind="stable")[:n_searched]
@@ -105,9 +104,7 @@ class MIFile(PivotIndex, CandidateIndex[MIFileOptions]):
 
     def _resolve(self, options: MIFileOptions | None) -> tuple[int, int]:
         """(n_searched, max_position_difference) of a query."""
-        options = MIFileOptions() if options is None else options
-        if not isinstance(options, MIFileOptions):
-            raise InvalidInputError(f"options: expected MIFileOptions(...), got {options!r:.60}")
+        options = check_options(options, MIFileOptions, MIFileOptions())
         n_searched, limit = options.n_searched, options.max_position_difference
         return (
             self.n_searched if n_searched is None else check_integer(n_searched, "n_searched", 1, self.n_pivots),

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from metricsearch.baselines.permutations import threaded_prefixes
 from metricsearch.baselines.pivot_index import PivotIndex
 from metricsearch.baselines.posting_lists import PostingLists
-from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import CandidateIndex, CandidateStream
+from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
 from metricsearch.spaces import Batch
 from metricsearch.validation import check_integer, check_positive
 
@@ -68,13 +67,12 @@ class NAPP(PivotIndex, CandidateIndex[NAPPOptions]):
         self._lists = PostingLists(rows, self.n_pivots)
 
     def _parts(self) -> dict[str, int]:
-        return {"postings": self._lists.nbytes}
+        return self._lists.memory_report()
 
     def stream_candidates(
         self, query: Batch, n_candidates: int, options: NAPPOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
         """See `CandidateIndex.stream_candidates`; all candidates are one block."""
-        self._require_objects()
         n_wanted = check_positive(n_candidates, "n_candidates")
         n_searched, min_shared = self._resolve(options)
         pivots = np.argsort(self._pivot_distances(query), kind="stable")[:n_searched]
@@ -85,9 +83,7 @@ class NAPP(PivotIndex, CandidateIndex[NAPPOptions]):
 
     def _resolve(self, options: NAPPOptions | None) -> tuple[int, int]:
         """(n_searched, min_shared) of a query."""
-        options = NAPPOptions() if options is None else options
-        if not isinstance(options, NAPPOptions):
-            raise InvalidInputError(f"options: expected NAPPOptions(...), got {options!r:.60}")
+        options = check_options(options, NAPPOptions, NAPPOptions())
         n_searched, min_shared = options.n_searched, options.min_shared
         n_searched = (
             self.n_searched if n_searched is None else check_integer(n_searched, "n_searched", 1, self.n_pivots)

@@ -1,6 +1,6 @@
 """IDs of the objects of a baseline: none are stored where they are 0, 1, 2, ..."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,22 @@ from metricsearch.validation import check_ids
 class ObjectIds:
     """Objects are numbered by ordinals 0..n-1 in the order of their IDs.
 
-    ids: one per object in the order given; None = 0, 1, 2, ... Raises InvalidInputError, DuplicateIdError.
-    order: (n,) int64, `rows[order]` are the rows of the objects given by ordinal.
+    ascending: (n,) IDs, all different.
     """
 
-    def __init__(self, ids: Any, n: int) -> None:
+    def __init__(self, ascending: NDArray[np.int64]) -> None:
+        self._n = len(ascending)
+        self._ids = ascending if (ascending != np.arange(self._n)).any() else np.empty(0, dtype=np.int64)
+
+    @classmethod
+    def number(cls, ids: Any, n: int) -> tuple[Self, NDArray[np.int64]]:
+        """(IDs by ordinal, (n,) rows of the objects by ordinal).
+
+        ids: one per object in the order given; None = 0, 1, 2, ... Raises InvalidInputError, DuplicateIdError.
+        """
         given = np.arange(n) if ids is None else check_ids(ids, "ids", n)
-        self.order = np.argsort(given, kind="stable")
-        ascending = given[self.order]
-        self._n = n
-        self._ids = ascending if (ascending != np.arange(n)).any() else np.empty(0, dtype=np.int64)
+        rows = np.argsort(given, kind="stable")
+        return cls(given[rows]), rows
 
     def __len__(self) -> int:
         return self._n

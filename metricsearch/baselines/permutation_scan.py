@@ -9,7 +9,7 @@ from metricsearch.baselines import _kernels
 from metricsearch.baselines.permutations import smallest, threaded_prefixes
 from metricsearch.baselines.pivot_index import PivotIndex
 from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import CandidateIndex, CandidateStream
+from metricsearch.indexes import CandidateIndex, CandidateStream, check_no_options
 from metricsearch.spaces import Batch
 from metricsearch.validation import check_choice, check_integer, check_positive
 
@@ -24,7 +24,7 @@ class PermutationScan(PivotIndex, CandidateIndex[None]):
     pos_x(p) is the position, from 0, of pivot p among the k pivots by distance to x, ties by pivot. distance:
     "footrule", sum over pivots of |pos_x - pos_q|; "rho", sum of (pos_x - pos_q)^2; "binary", number of pivots for
     which only one of pos_x >= threshold and pos_q >= threshold holds (E. S. Téllez, E. Chávez, A. Camarena-Ibarrola,
-    CIARP 2009). threshold: for "binary"; None = k // 2.
+    CIARP 2009). threshold: for "binary", 1..k; None = k // 2.
     Memory per object: k bytes (2 k for k > 256), or k / 8 for "binary". Other parameters: see `PivotIndex`.
     """
 
@@ -43,8 +43,8 @@ class PermutationScan(PivotIndex, CandidateIndex[None]):
         self.distance = check_choice(distance, "distance", PERMUTATION_DISTANCES)
         if threshold is not None and distance != "binary":
             raise InvalidInputError(f'threshold: only distance="binary" has one, got distance="{distance}"')
-        given = self.n_pivots // 2 if threshold is None else threshold
-        self.threshold = check_integer(given, "threshold", 0, self.n_pivots)
+        given = max(1, self.n_pivots // 2) if threshold is None else threshold
+        self.threshold = check_integer(given, "threshold", 1, self.n_pivots)
         self._rows = self._from_prefixes(np.empty((0, self.n_pivots), dtype=np.uint16))
 
     def _describe(self, objects: Batch, pivots: Batch) -> NDArray[Any]:
@@ -71,9 +71,7 @@ class PermutationScan(PivotIndex, CandidateIndex[None]):
         self, query: Batch, n_candidates: int, options: None = None, first_block: int | None = None
     ) -> CandidateStream:
         """See `CandidateIndex.stream_candidates`; all candidates are one block."""
-        self._require_objects()
-        if options is not None:
-            raise InvalidInputError(f"options: a permutation scan has none, got {options!r:.60}")
+        check_no_options(options, "a permutation scan")
         n_wanted = check_positive(n_candidates, "n_candidates")
         permutation = np.argsort(self._pivot_distances(query), kind="stable")
         distances = np.empty(len(self), dtype=np.int64)

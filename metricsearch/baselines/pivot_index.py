@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.baselines.object_ids import ObjectIds
-from metricsearch.errors import EmptyIndexError, MissingIndexError
+from metricsearch.errors import MissingIndexError
 from metricsearch.indexes import MetricIndex
 from metricsearch.partition import PIVOT_CHOICES, pivots_and_chunks
 from metricsearch.spaces import Batch, Metric, batch_nbytes, check_user_metric, get_metric
@@ -35,13 +35,13 @@ class PivotIndex(MetricIndex):
         n_threads: int | None = None,
     ) -> None:
         self.metric: Metric = get_metric(metric)
-        self.n_spaces = check_integer(n_spaces, "n_spaces", 1, 255)
+        self.n_spaces = n_spaces
         self.n_pivots = check_integer(n_pivots, "n_pivots", 1, MAX_PIVOTS)
         self.pivot_choice = check_choice(pivot_choice, "pivot_choice", PIVOT_CHOICES)
         self.seed = check_integer(seed, "seed", 0)
         self.n_threads = resolve_threads(n_threads)
         self._pivots: Batch | None = None
-        self._ids = ObjectIds(None, 0)
+        self._ids = ObjectIds(np.empty(0, dtype=np.int64))
 
     def build(self, objects: Any, ids: Any = None) -> Self:
         """See `MetricIndex.build`. The same objects, parameters and seed give the same pivots as in `PPPCodes`."""
@@ -49,8 +49,8 @@ class PivotIndex(MetricIndex):
             objects, self.metric, self.n_spaces, self.n_pivots, self.pivot_choice, self.seed, self._check_metric
         )
         rows = np.concatenate([self._describe(pivots[:0], pivots), *(self._describe(part, pivots) for part in chunks)])
-        numbers = ObjectIds(ids, len(rows))
-        self._keep(rows[numbers.order])
+        numbers, order = ObjectIds.number(ids, len(rows))
+        self._keep(rows[order])
         self._pivots, self._ids = pivots, numbers
         return self
 
@@ -70,13 +70,8 @@ class PivotIndex(MetricIndex):
             raise MissingIndexError("index: no objects yet; call build() first")
         return self._pivots
 
-    def _require_objects(self) -> None:
-        self._require_pivots()
-        if not len(self):
-            raise EmptyIndexError("index: it holds no objects; build it with some")
-
     def _pivot_distances(self, query: Batch) -> NDArray[np.float64]:
-        """(λ·k,) distances of a checked query to all pivots."""
+        """(λ·k,) distances of a checked query to all pivots. Raises MissingIndexError."""
         return self.metric.distances(query, self._require_pivots())
 
     def __len__(self) -> int:

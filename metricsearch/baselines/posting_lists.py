@@ -42,10 +42,9 @@ class PostingLists:
         found = np.flatnonzero(scores <= highest)
         return found[smallest(scores[found], n)], n_read
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return self._words.nbytes + self._starts.nbytes + self._widths.nbytes
+    def memory_report(self) -> dict[str, int]:
+        """Bytes of all arrays; those of "list offsets" do not grow with n."""
+        return {"postings": self._words.nbytes, "list offsets": self._starts.nbytes + self._widths.nbytes}
 
 
 def _remainder_widths(mean_gaps: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metricsearch.baselines.permutations import smallest, threaded_prefixes
 from metricsearch.baselines.pivot_index import PivotIndex
-from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import CandidateIndex, CandidateStream
-from metricsearch.partition import nearest_pivots
+from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
 from metricsearch.ppp.aggregation import Records, SpaceStream
 from metricsearch.ppp.ranking import RankingTable
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH, PPPTree, build_tree
@@ -67,12 +66,9 @@ class PPIndex(PivotIndex, CandidateIndex[PPIndexOptions]):
         self._trees: list[PPPTree] = []
 
     def _describe(self, objects: Batch, pivots: Batch) -> NDArray[np.uint16]:
-        k = self.n_pivots
-
-        def in_tree(j: int) -> NDArray[np.uint16]:
-            return nearest_pivots(self.metric, objects, pivots[j * k : (j + 1) * k], self.prefix_length)
-
-        return np.stack(thread_map(in_tree, range(self.n_spaces), self.n_threads), axis=1)
+        trees = [pivots[start : start + self.n_pivots] for start in range(0, len(pivots), self.n_pivots)]
+        prefixes = [threaded_prefixes(self.metric, objects, own, self.prefix_length, self.n_threads) for own in trees]
+        return np.stack(prefixes, axis=1)
 
     def _keep(self, rows: NDArray[np.uint16]) -> None:
         columns = [np.ascontiguousarray(rows[:, j]) for j in range(self.n_spaces)]
@@ -90,21 +86,22 @@ class PPIndex(PivotIndex, CandidateIndex[PPIndexOptions]):
         self, query: Batch, n_candidates: int, options: PPIndexOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
         """See `CandidateIndex.stream_candidates`; all candidates are one block. IDs ranked: taken from each tree."""
-        options = PPIndexOptions() if options is None else options
-        if not isinstance(options, PPIndexOptions):
-            raise InvalidInputError(f"options: expected PPIndexOptions(...), got {options!r:.60}")
-        self._require_objects()
+        options = check_options(options, PPIndexOptions, PPIndexOptions())
         n_wanted = min(check_positive(n_candidates, "n_candidates"), len(self))
         n_queries = options.n_queries or self.n_queries
         distances = self._pivot_distances(query).reshape(self.n_spaces, self.n_pivots)
         n_taken = np.zeros(self.n_spaces, dtype=np.int64)
-        found = []
+        longest = np.zeros(len(self), dtype=np.uint8)
+        n_finds = np.zeros(len(self), dtype=np.uint16)
         for j, tree in enumerate(self._trees):
             for prefix in _query_prefixes(distances[j], self.prefix_length, n_queries):
-                found.append(self._sharing(tree, prefix, n_wanted))
-                n_taken[j] += len(found[-1][0])
-        ordinals, shared = (np.concatenate(part) for part in zip(*found, strict=True))
-        best = _merge(ordinals, shared)[:n_wanted]
+                ordinals, shared = self._sharing(tree, prefix, n_wanted)
+                longest[ordinals] = np.maximum(longest[ordinals], shared)
+                n_finds[ordinals] += 1  # a search finds an object once
+                n_taken[j] += len(ordinals)
+        found = np.flatnonzero(n_finds)
+        merits = longest[found].astype(np.int64) * 2**16 + n_finds[found]
+        best = found[smallest(-merits, n_wanted)]
         return CandidateStream(iter([self._ids.of(best)]), distances.size, n_taken)
 
     def _sharing(
@@ -116,7 +113,7 @@ class PPIndex(PivotIndex, CandidateIndex[PPIndexOptions]):
         table = np.repeat(_KEY_BASE ** np.arange(length - 1.0, -1.0, -1.0)[:, None], self.n_pivots, axis=1)
         table[np.arange(length), prefix] = 0.0
         removed, inserted = np.empty(0, dtype=np.bool_), np.empty((0, length), dtype=np.uint16)
-        inserted.flags.writeable = False
+        inserted.flags.writeable = False  # as in PPPCodes, so that no kernel is compiled twice
         stream = SpaceStream(
             Records(tree, len(self), self.n_pivots, removed, inserted), RankingTable(table, np.zeros(length + 1), 0)
         )
@@ -139,13 +136,3 @@ def _query_prefixes(distances: NDArray[np.float64], length: int, n_queries: int)
         other[[i, i + 1]] = order[[i + 1, i]]
         swapped.append(other[:length])
     return [order[:length], *swapped]
-
-
-def _merge(ordinals: NDArray[np.int64], shared: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each ordinal once: longest shared prefix first, then most often found, then smallest."""
-    order = np.argsort(ordinals, kind="stable")
-    ordinals, shared = ordinals[order], shared[order]
-    first = np.flatnonzero(np.diff(ordinals, prepend=-1))
-    longest = np.maximum.reduceat(shared, first)
-    counts = np.diff(first, append=len(ordinals))
-    return ordinals[first][np.lexsort((ordinals[first], -counts, -longest))]

@@ -44,7 +44,7 @@ class VPTree(ListedIndex):
     def build(self, objects: Any, ids: Any = None) -> Self:
         """See `MetricIndex.build`. Raises NonMetricError as well."""
         chunks = list(iterate_chunks(objects, self.metric))
-        numbers = ObjectIds(ids, sum(len(chunk) for chunk in chunks))
+        numbers, rows = ObjectIds.number(ids, sum(len(chunk) for chunk in chunks))
         order: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
         radii: NDArray[np.float32] = np.empty((0, 2, 2), dtype=np.float32)
         width = None
@@ -54,7 +54,7 @@ class VPTree(ListedIndex):
             width = self.metric.kind.width(batch)
             sample = np.random.default_rng(self.seed).permutation(len(batch))[:POSTULATE_SAMPLE]
             check_user_metric(self.metric, batch[sample], self.seed)
-            order, radii = _Builder(self, batch, numbers.order).build()
+            order, radii = _Builder(self, batch, rows).build()
         self._ids, self._width, self._order, self._radii = numbers, width, order, radii
         self._largest = float(radii.max(initial=0.0))
         return self

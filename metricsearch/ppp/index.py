@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError, NonMetricError
-from metricsearch.indexes import CandidateIndex, CandidateStream
+from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
 from metricsearch.partition import PIVOT_CHOICES, nearest_pivots, pivot_pairs, pivots_and_chunks
 from metricsearch.ppp.aggregation import Progress, SampleQuantiles, SpaceStream, aggregate, prefix_keys
 from metricsearch.ppp.content import Content, check_prefixes
@@ -187,6 +187,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         self, query: Batch, n_candidates: int, options: RankingOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
         """The objects of smallest Ψ_p; ties: more hits first, then smaller ID. See `CandidateIndex`."""
+        options = check_options(options, RankingOptions, self.options)
         check_positive(n_candidates, "n_candidates")  # now, not when the first block is taken
         distances = self.pivot_distances(query)
         progress = self.new_progress(options)

@@ -4,7 +4,7 @@ from metricsearch.refinement.checking import CheckedObjects
 from metricsearch.refinement.refiner import Refiner
 from metricsearch.refinement.results import Answer, QueryStats, SearchResult
 from metricsearch.refinement.searching import check_search, nearest_all, search_all
-from metricsearch.refinement.store_search import StoreSearch
+from metricsearch.refinement.store_search import StoreSearch, check_store
 
 __all__ = [
     "Answer",
@@ -14,6 +14,7 @@ __all__ = [
     "SearchResult",
     "StoreSearch",
     "check_search",
+    "check_store",
     "nearest_all",
     "search_all",
 ]

@@ -30,8 +30,8 @@ class Refiner:
     """Collects the candidates of one query block by block and answers with the k nearest.
 
     snapshot: of the object store. checked: which objects had their checksums compared. ordinals_of: their numbers in
-    it, from IDs. concurrent: read and compute on the reading threads while the caller goes on
-    ranking; otherwise in `add` itself (when many queries keep the cores busy anyway).
+    it, from IDs. concurrent: read and compute on the reading threads while the caller goes on ranking; otherwise in
+    `add` itself (when many queries keep the cores busy anyway).
     """
 
     def __init__(

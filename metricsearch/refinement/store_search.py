@@ -10,20 +10,32 @@ from metricsearch.indexes import CandidateIndex, ExactIndex, MetricIndex
 from metricsearch.refinement.checking import CheckedObjects
 from metricsearch.refinement.results import Answer
 from metricsearch.refinement.searching import check_search, nearest_all, search_all
-from metricsearch.spaces import Batch
+from metricsearch.spaces import Batch, Metric
 from metricsearch.store import ObjectStore
 from metricsearch.threads import resolve_threads
 from metricsearch.validation import check_positive
+
+
+def check_store(store: ObjectStore, metric: Metric, width: int | None = None) -> None:
+    """Raise InvalidInputError unless `metric` compares what the store holds, of `width` if one is given."""
+    if store.kind != metric.kind:
+        raise InvalidInputError(f"{store.path}: holds {store.kind.name}, but {metric.name} compares {metric.kind.name}")
+    if width not in (None, store.width):
+        raise InvalidInputError(
+            f"{store.path}: holds objects of width {store.width}, but those of the index have {width}"
+        )
 
 
 class StoreSearch:
     """An index and one state of the object store whose objects it covers; use it in a `with` statement.
 
     index: PPPCodes, or any other `CandidateIndex` or `ExactIndex`. n_threads: None = all cores.
-    Raises OutdatedIndexError unless the index has the very IDs of the store.
+    Raises MissingIndexError before `build`, InvalidInputError for a store of other objects (see `check_store`),
+    OutdatedIndexError unless the index has the very IDs of the store.
     """
 
     def __init__(self, index: MetricIndex, store: ObjectStore, *, n_threads: int | None = None) -> None:
+        check_store(store, index.metric, index.width)
         self.index, self.n_threads = index, resolve_threads(n_threads)
         self._snapshot = store.snapshot()
         if not np.array_equal(self._snapshot.ids(), index.ids()):

@@ -338,6 +338,8 @@ def test_ground_truth_of_ids_0_1_2_is_that_of_exact_neighbours(tmp_path):
 def test_ground_truth_says_what_is_wrong(vector_store, tmp_path):
     store, objects = vector_store
     scan = ExhaustiveScan("euclidean")
+    with pytest.raises(InvalidInputError, match=r"objects\.mdb: holds vectors, but levenshtein compares strings"):
+        ExhaustiveScan("levenshtein").ground_truth(store, ["abc"], 1)
     with pytest.raises(InvalidInputError, match="queries: expected 3 dimensions per vector, got 2"):
         scan.ground_truth(store, np.zeros((1, 2)), 1)
     with pytest.raises(InvalidInputError, match="queries: row 1 has NaN"):

@@ -11,6 +11,7 @@ from metricsearch.baselines.permutation_scan import PermutationScan
 from metricsearch.baselines.permutations import smallest
 from metricsearch.baselines.posting_lists import PostingLists
 from metricsearch.errors import InvalidInputError, MissingIndexError, NonMetricError
+from metricsearch.indexes import FIXED_PARTS
 
 VECTORS = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
 KINDS = [PermutationScan, MIFile, NAPP]
@@ -73,13 +74,13 @@ def test_a_long_quotient_may_end_anywhere_in_a_word():
 def test_a_list_of_all_objects_takes_one_bit_each():
     lists = PostingLists(np.zeros((64_000, 1), dtype=np.uint16), 1)
     assert read(lists, 0, 64_000) == list(range(64_000))
-    assert lists.nbytes < 64_000 / 8 + 100
+    assert sum(lists.memory_report().values()) < 64_000 / 8 + 100
 
 
 @pytest.mark.parametrize("share", [0.002, 0.03, 0.3])
 def test_random_lists_are_close_to_their_entropy(share):
     members = (np.random.default_rng(1).random((50_000, 1)) < share).astype(np.uint16)
-    n_bits = 8 * PostingLists(members, 2).nbytes
+    n_bits = 8 * sum(PostingLists(members, 2).memory_report().values())
     entropy = 50_000 * (-share * np.log2(share) - (1 - share) * np.log2(1 - share))
     # Either list tells all; that of most objects has gaps of mostly 0, and so a bit for every object.
     assert 2 * entropy < n_bits < 1.06 * (entropy + 50_000) + 1000
@@ -167,7 +168,7 @@ datasets = st.one_of(st.tuples(st.just("manhattan"), grids), st.tuples(st.just("
 @given(datasets, st.sampled_from(["footrule", "rho", "binary"]), st.integers(1, 6), st.integers(1, 40), st.data())
 def test_permutation_scan_orders_all_objects_by_the_distance_of_permutations(dataset, distance, n_pivots, wanted, data):
     metric, objects = dataset
-    threshold = data.draw(st.none() | st.integers(0, n_pivots)) if distance == "binary" else None
+    threshold = data.draw(st.none() | st.integers(1, n_pivots)) if distance == "binary" else None
     index = PermutationScan(metric, n_pivots, distance=distance, threshold=threshold).build(objects)
     score = permutation_score(distance, n_pivots // 2 if threshold is None else threshold)
     query = data.draw(st.sampled_from(objects))
@@ -285,7 +286,7 @@ def test_objects_that_share_no_list_with_the_query_are_no_candidates():
 def test_memory_is_that_of_positions_bits_and_postings():
     def growing(index):
         report = index.memory_report()
-        return (sum(report.values()) - report["pivots"]) / len(index)
+        return sum(size for part, size in report.items() if part not in FIXED_PARTS) / len(index)
 
     objects = np.random.default_rng(5).normal(size=(4000, 4)).astype(np.float32)
     assert growing(PermutationScan("euclidean", 128).build(objects)) == 128
@@ -331,7 +332,8 @@ def test_mistakes_are_told(kind):
             "distance: expected one of footrule, rho, binary",
         ),
         (lambda: PermutationScan("euclidean", 8, threshold=4), 'threshold: only distance="binary" has one'),
-        (lambda: PermutationScan("euclidean", 8, distance="binary", threshold=9), "threshold: .* in 0..8, got 9"),
+        (lambda: PermutationScan("euclidean", 8, distance="binary", threshold=9), "threshold: .* in 1..8, got 9"),
+        (lambda: PermutationScan("euclidean", 8, distance="binary", threshold=0), "threshold: .* in 1..8, got 0"),
         (lambda: MIFile("euclidean", 8, 9), "n_indexed: expected a whole number in 1..8, got 9"),
         (lambda: MIFile("euclidean", 8, 4, n_searched=9), "n_searched: .* in 1..8, got 9"),
         (lambda: MIFile("euclidean", 8, 4, max_position_difference=-1), "max_position_difference: .* >= 0, got -1"),

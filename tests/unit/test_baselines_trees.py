@@ -454,6 +454,14 @@ def test_k_means_tree_refuses_other_metrics_and_impossible_parameters():
         KMeansTree(leaf_size=0)
     with pytest.raises(InvalidInputError, match="max_depth"):
         KMeansTree(max_depth=-1)
+    with pytest.raises(InvalidInputError, match="balanced: expected True or False, got 'yes'"):
+        KMeansTree(balanced="yes")
+
+
+@pytest.mark.parametrize("limit", ["leaf_size", "max_depth"])
+def test_limits_beyond_64_bits_are_no_limits(limit):
+    n_leaves = KMeansTree(**{limit: 2**70}).build(vectors(20, 2)).depth_report()["n_leaves"]
+    assert n_leaves == (1 if limit == "leaf_size" else 20)
 
 
 def test_a_failed_build_leaves_the_k_means_tree_as_it_was():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from metricsearch import Collection, ObjectStore, PPPCodes
-from metricsearch.errors import CorruptedError, InvalidInputError, OutdatedIndexError
+from metricsearch.baselines import NAPP, VPTree
+from metricsearch.errors import CorruptedError, InvalidInputError, MissingIndexError, OutdatedIndexError
 from metricsearch.indexes import ExactIndex, Nearest
 from metricsearch.refinement import SearchResult, StoreSearch
 from metricsearch.spaces import VECTORS, get_metric
@@ -107,6 +108,25 @@ def test_an_index_over_other_objects_is_refused(store, objects, ids):
         StoreSearch(index, store)
 
 
+def test_an_index_over_other_kinds_of_objects_or_none_is_refused(store, objects, ids):
+    with pytest.raises(InvalidInputError, match="holds vectors, but levenshtein compares strings"):
+        StoreSearch(VPTree("levenshtein").build(["abc"] * N, ids), store)
+    with pytest.raises(InvalidInputError, match="holds objects of width 6, but those of the index have 5"):
+        StoreSearch(VPTree("euclidean").build(objects[:, :5], ids), store)
+    with pytest.raises(MissingIndexError, match="call build"):
+        StoreSearch(VPTree("euclidean"), store)
+
+
+def test_candidates_may_be_none_at_all(store, objects, ids):
+    index = NAPP("euclidean", 2, 1).build(objects, ids)
+    nearest = [index.candidates(one, N) for one in index._pivots]
+    assert set(nearest[0]).isdisjoint(nearest[1])
+    both = NAPP("euclidean", 2, 1, n_searched=2, min_shared=2).build(objects, ids)
+    with StoreSearch(both, store) as search:
+        (answer,) = search.search(objects[:1], k=3, n_candidates=N)
+    assert (len(answer.ids), len(answer.distances), answer.costs["n_objects_read"]) == (0, 0, 0)
+
+
 def test_what_an_index_cannot_do_is_refused_by_name(store, objects, ids):
     with StoreSearch(LooksAtAll().build(objects, ids), store) as search:
         with pytest.raises(InvalidInputError, match=r"LooksAtAll names no candidates; call nearest\(\)"):
@@ -116,6 +136,8 @@ def test_what_an_index_cannot_do_is_refused_by_name(store, objects, ids):
     with StoreSearch(PPPCodes(n_spaces=1, n_pivots=8, prefix_length=3).build(objects, ids), store) as search:
         with pytest.raises(InvalidInputError, match=r"PPPCodes is approximate; call search\(\)"):
             search.nearest(objects[:1])
+        with pytest.raises(InvalidInputError, match=r"options: expected RankingOptions\(...\), got {'max_level': 2}"):
+            search.search(objects[:1], options={"max_level": 2})
         with pytest.raises(InvalidInputError, match="R < k"):
             search.search(objects[:1], k=10, n_candidates=9)
         with pytest.raises(InvalidInputError, match="queries: row 1 has NaN"):

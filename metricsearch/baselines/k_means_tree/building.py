@@ -72,7 +72,7 @@ def grow_tree(
     n, d = objects.shape
     members = rows.astype(np.int64)
     draws = np.random.default_rng(seed).random((n, 2))
-    limits = leaf_size, n if max_depth is None else max_depth
+    limits = min(leaf_size, n), n if max_depth is None else min(max_depth, n)  # within the integers of a kernel
     # Rows of splits that are never made are never touched, so they take no memory.
     children = np.zeros((max(n, 1), 2), dtype=np.int64)
     splits = (np.empty((max(n, 1), 2, d), dtype=np.float32), np.zeros(max(n, 1)), np.empty(max(n, 1)), children)
@@ -89,7 +89,7 @@ def grow_tree(
     while large:
         small += [cell for cell in large if cell.end - cell.begin <= BRANCH_SIZE]
         large = [
-            cell for cell in large if cell.end - cell.begin > max(BRANCH_SIZE, leaf_size) and cell.depth < limits[1]
+            cell for cell in large if cell.end - cell.begin > max(BRANCH_SIZE, limits[0]) and cell.depth < limits[1]
         ]
         made = thread_map(split, large, n_threads)
         halves = []

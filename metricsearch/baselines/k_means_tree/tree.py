@@ -10,7 +10,7 @@ from metricsearch.baselines.k_means_tree import _kernels
 from metricsearch.baselines.k_means_tree.building import SplitTree, empty_tree, grow_tree
 from metricsearch.baselines.object_ids import ObjectIds
 from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import CandidateIndex, CandidateStream, DistancesTo, Nearest
+from metricsearch.indexes import CandidateIndex, CandidateStream, DistancesTo, Nearest, check_no_options
 from metricsearch.spaces import Batch, Metric, concatenate
 from metricsearch.spaces.batches import dense_view
 from metricsearch.spaces.chunks import iterate_chunks
@@ -55,6 +55,8 @@ class KMeansTree(ListedIndex, CandidateIndex[None]):
                 "use VPTree or LAESA"
             )
         self.leaf_size = check_positive(leaf_size, "leaf_size")
+        if not isinstance(balanced, bool):
+            raise InvalidInputError(f"balanced: expected True or False, got {balanced!r}")
         self.balanced = balanced
         self.max_depth = None if max_depth is None else check_integer(max_depth, "max_depth", 0)
         self.seed = check_integer(seed, "seed", 0)
@@ -64,10 +66,10 @@ class KMeansTree(ListedIndex, CandidateIndex[None]):
     def build(self, objects: Any, ids: Any = None) -> Self:
         """See `MetricIndex.build`. The objects are held in memory meanwhile; an array is not copied if float32."""
         vectors = _in_memory(objects, self.metric)
-        numbers = ObjectIds(ids, len(vectors))
+        numbers, rows = ObjectIds.number(ids, len(vectors))
         tree = grow_tree(
             vectors,
-            numbers.order,
+            rows,
             leaf_size=self.leaf_size,
             max_depth=self.max_depth,
             balanced=self.balanced,
@@ -108,8 +110,7 @@ class KMeansTree(ListedIndex, CandidateIndex[None]):
         self, query: Batch, n_candidates: int, options: None = None, first_block: int | None = None
     ) -> CandidateStream:
         """See `CandidateIndex.stream_candidates`; all candidates are one block, leaf after leaf."""
-        if options is not None:
-            raise InvalidInputError(f"options: the k-means tree has none, got {options!r:.60}")
+        check_no_options(options, "the k-means tree")
         ids = self._require_objects()
         n_wanted = min(check_positive(n_candidates, "n_candidates"), len(self))
         visit = _Visit(self._tree, query)
