@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,10 @@ class Method(ABC):
     """One library index. A subclass takes its build parameters as keywords and refuses metrics it has not.
 
     metric: of the objects. seed: for all that is random. Objects are numbered 0, 1, 2, ... as given to `build`.
+    compiles: whether it compiles code at its first use; then a small index is built first, and not counted.
     """
+
+    compiles: ClassVar[bool] = False
 
     def __init__(self, metric: Metric, seed: int) -> None:
         self.metric, self.seed = metric, seed

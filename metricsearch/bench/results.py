@@ -46,7 +46,7 @@ class Result:
     times_ms: (r, q) of single queries. batch_s: (r,) for all queries in one call, NaN where not measured. ids: (q, k)
     int64, -1 where an answer is shorter, and distances: (q, k) float64 exact, infinite there. n_candidates_found,
     n_objects_read, n_bytes_read, n_distances: (q,) int64, UNKNOWN where the method does not tell. reference_ms: (r,)
-    mean time of the reference method in the same round. recalls: (q,).
+    mean time of the reference method for the same queries in the same round. recalls: (q,).
     """
 
     label: str

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from metricsearch.cli.bench import bench
 from metricsearch.cli.collections import add, build, create, info, remove, search, verify
 from metricsearch.cli.data import data
 from metricsearch.cli.experiments import report, run
@@ -32,7 +33,23 @@ def commands() -> None:
     """
 
 
-for command in (run, report, data, index, extract, features, create, add, build, search, remove, info, verify, vocab):
+for command in (
+    run,
+    report,
+    bench,
+    data,
+    index,
+    extract,
+    features,
+    create,
+    add,
+    build,
+    search,
+    remove,
+    info,
+    verify,
+    vocab,
+):
     commands.add_command(command)
 
 

@@ -1,0 +1,36 @@
+"""`metricsearch bench`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...", type=click.Path(path_type=Path))
+@click.option("--output", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where runs go.")
+@click.option("--fresh", is_flag=True, help="Measure anew what this very code has measured before.")
+@click.option("--only", multiple=True, metavar="LABEL", help="Measure this method only; repeat for more.")
+@click.option("--page", type=click.Path(path_type=Path), help="Markdown page to bring up to date with the results.")
+def bench(suites: tuple[Path, ...], output: Path, fresh: bool, only: tuple[str, ...], page: Path | None) -> int:
+    """Compare methods side by side, from a suite file to tables and Pareto plots.
+
+    Exit status 1 if a method that the suite does not call optional could not be measured.
+
+    \b
+    Example:
+      metricsearch bench benchmarks/suites/decaf7_100k.toml --page benchmarks/README.md
+    """
+    from metricsearch.bench.page import update_page
+    from metricsearch.bench.runner import run_suite
+
+    runs = []
+    for suite in suites:
+        run = run_suite(suite, output, fresh=fresh, only=only)
+        for label, reason in run.failed.items():
+            click.echo(f"{suite}: {label}: not measured: {reason}", err=True)
+        click.echo(f"report: {run.directory / 'report.md'}")
+        runs.append(run)
+    if page is not None:
+        update_page(page, runs)
+        click.echo(f"page: {page}")
+    return 1 if any(run.needed for run in runs) else 0
