@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from metricsearch.bench.plots import FIGURE_PREFIX, drawings, title
@@ -16,17 +16,10 @@ from metricsearch.files import system_errors, written_atomically
 FIGURES_FOLDER = "figures"  # beside the page
 
 
-class RecordedRun(Protocol):
-    """Anything that knows where `write_bench_report` wrote."""
-
-    @property
-    def directory(self) -> Path:
-        """The folder of the run."""
-
-
-def update_page(page: Path, runs: Sequence[RecordedRun]) -> None:
+def update_page(page: Path, runs: Sequence[Path]) -> None:
     """Put each run's results between <!-- bench:NAME --> and <!-- /bench:NAME -->, NAME = stem of its suite file.
 
+    runs: folders that `write_bench_report` has written to.
     A block that is not there yet is appended; all other bytes of the page stay. Figures are copied beside the page,
     to figures/NAME-*.png. Raises MissingDataError (no such page, nothing recorded), InvalidInputError (broken
     markers), CorruptedError, StorageError.
@@ -36,10 +29,10 @@ def update_page(page: Path, runs: Sequence[RecordedRun]) -> None:
     with system_errors(page):
         content = page.read_bytes()
         for run in runs:
-            stem, text = _block(run.directory)
+            stem, text = _block(run)
             content = _with_block(page, content, stem, text)
         for run in runs:  # after all that can be refused
-            _copy_figures(run.directory, page.parent / FIGURES_FOLDER)
+            _copy_figures(run, page.parent / FIGURES_FOLDER)
         with written_atomically(page) as temporary:
             temporary.write_bytes(content)
 

@@ -1,7 +1,6 @@
 import json
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -449,7 +448,7 @@ def run_of(tmp_path, name, *results, **about):
     directory = tmp_path / name
     directory.mkdir(exist_ok=True)
     write_bench_report(directory, {**ABOUT, "stem": name, **about}, results or [result()], {}, MACHINE)
-    return SimpleNamespace(directory=directory)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -510,13 +509,13 @@ def test_broken_markers_leave_the_page_alone(tmp_path, recorded, content):
 
 def test_missing_and_damaged_files_are_named(tmp_path, recorded):
     page = tmp_path / "README.md"
-    run = SimpleNamespace(directory=shutil.copytree(recorded.directory, tmp_path / "one"))
+    run = shutil.copytree(recorded, tmp_path / "one")
     with pytest.raises(MissingDataError, match=r"README\.md: no such file"):
         update_page(page, [run])
     page.touch()
     with pytest.raises(MissingDataError, match=r"about\.json: no such file; run the suite first"):
-        update_page(page, [SimpleNamespace(directory=tmp_path / "nowhere")])
-    (run.directory / "machine.json").write_text("{")
+        update_page(page, [tmp_path / "nowhere"])
+    (run / "machine.json").write_text("{")
     with pytest.raises(CorruptedError, match=r"machine\.json"):
         update_page(page, [run])
 
@@ -527,10 +526,9 @@ def test_a_page_is_rebuilt_from_what_was_recorded(tmp_path):
     page = tmp_path / "README.md"
     page.touch()
     update_page(page, [run])
-    assert json.loads((run.directory / "about.json").read_text())["stem"] == "one"
+    assert json.loads((run / "about.json").read_text())["stem"] == "one"
     tables_of = [
-        [line for line in path.read_text().splitlines() if line.startswith("|")]
-        for path in (page, run.directory / "report.md")
+        [line for line in path.read_text().splitlines() if line.startswith("|")] for path in (page, run / "report.md")
     ]
     assert tables_of[0] == tables_of[1]
     assert len(tables_of[0]) > 10

@@ -417,3 +417,16 @@ def test_the_command_brings_a_page_up_to_date(run, suite, folder, capsys):
     assert text.startswith("# Benchmarks\n")
     assert "<!-- bench:tiny -->" in text
     assert f"page: {page}" in capsys.readouterr().out
+
+
+def test_a_recorded_run_goes_to_a_page_without_measuring(run, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.touch()
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", str(run.directory), "--page", str(page)])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"page: {page}\n")
+    assert "<!-- bench:tiny -->" in page.read_text(encoding="utf-8")
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", str(run.directory)])
+    assert stopped.value.code == 2
+    assert "is a recorded run, which can only be shown: add --page FILE" in capsys.readouterr().err
