@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import gc
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,9 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+_PR_SET_PDEATHSIG = 1  # of prctl
 
 
 def private_bytes() -> int:
@@ -47,6 +52,12 @@ def limit_threads(n_threads: int) -> None:
     except ImportError:
         return  # the environment variables hold for all that is loaded
     threadpool_limits(n_threads)
+
+
+def end_with_parent() -> None:
+    """Let the system end this process when the one that started it is no more, even if it was killed. Linux only."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def die_first() -> None:

@@ -23,7 +23,7 @@ from metricsearch.bench.config import MethodConfig
 from metricsearch.bench.data import open_data
 from metricsearch.bench.job import Job
 from metricsearch.bench.measuring import measure_building, measure_searching, read_once, warm_up_building
-from metricsearch.bench.resources import die_first, limit_threads, pin, private_bytes
+from metricsearch.bench.resources import die_first, end_with_parent, limit_threads, pin, private_bytes
 from metricsearch.bench.results import Setting
 from metricsearch.bench.searchers import Searcher, new_searcher
 from metricsearch.errors import MetricSearchError
@@ -100,6 +100,7 @@ class Session:
 def main(job_path: str) -> None:
     """Answer commands until stdin ends."""
     replies = _own_stdout()
+    end_with_parent()
     die_first()
     job = Job(**json.loads(Path(job_path).read_text(encoding="utf-8")))
     session: Session | None = None

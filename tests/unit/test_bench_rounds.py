@@ -1,6 +1,10 @@
 """The order of measuring: A B C A B C, the reference in every round, groups as memory allows, failures apart."""
 
+import subprocess
+import sys
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,3 +220,44 @@ def test_a_process_that_takes_too_long_is_ended(tmp_path):
     finally:
         worker.close()
     assert worker.used_s >= 0.05
+
+
+_CHILD = """
+import time
+from metricsearch.bench.resources import end_with_parent
+end_with_parent()
+print("ready", flush=True)
+time.sleep(60)  # as deaf to the end of its input as one that searches
+"""
+_PARENT = (
+    "import subprocess, sys; "
+    "child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE); "
+    "child.stdout.readline(); print(child.pid, flush=True); input()"
+)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux only")
+def test_a_process_ends_when_its_controller_is_killed():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    child = int(parent.stdout.readline())
+    try:
+        assert Path(f"/proc/{child}").exists()
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 20
+        while state_of(child) not in (None, "Z"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        parent.stdin.close()
+        parent.stdout.close()
+
+
+def state_of(process):
+    """Letter of the process's state, None if there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
