@@ -1,7 +1,6 @@
 """A page that shows recorded comparisons: one block of Markdown per suite, the rest of the page stays as it is."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from metricsearch.errors import CorruptedError, InvalidInputError, MissingDataEr
 from metricsearch.files import system_errors, written_atomically
 
 FIGURES_FOLDER = "figures"  # beside the page
+N_COLOURS = 128  # of a figure there
 
 
 def update_page(page: Path, runs: Sequence[Path]) -> None:
@@ -21,8 +21,8 @@ def update_page(page: Path, runs: Sequence[Path]) -> None:
 
     runs: folders that `write_bench_report` has written to.
     A block that is not there yet is appended; all other bytes of the page stay. Figures are copied beside the page,
-    to figures/NAME-*.png. Raises MissingDataError (no such page, nothing recorded), InvalidInputError (broken
-    markers), CorruptedError, StorageError.
+    to figures/NAME-*.png, with fewer colours. Raises MissingDataError (no such page, nothing recorded),
+    InvalidInputError (broken markers), CorruptedError, StorageError.
     """
     if not page.is_file():
         raise MissingDataError(f"{page}: no such file; create the page first, it may be empty")
@@ -47,11 +47,16 @@ def _block(directory: Path) -> tuple[str, str]:
 
 
 def _copy_figures(directory: Path, folder: Path) -> None:
+    """Copy the figures with a palette: a page is under version control, and so they take a third of the bytes."""
+    from PIL import Image  # comes with matplotlib
+
     stem = _read_json(directory / "about.json")["stem"]
     folder.mkdir(exist_ok=True)
     for drawing in drawings(read_frame(directory / "results.csv")):
         with written_atomically(folder / f"{stem}-{drawing.name}.png") as temporary:
-            shutil.copyfile(directory / f"{FIGURE_PREFIX}{drawing.name}.png", temporary)
+            with Image.open(directory / f"{FIGURE_PREFIX}{drawing.name}.png") as figure:
+                few = figure.convert("RGB").quantize(N_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            few.save(temporary, format="PNG", optimize=True)
 
 
 def _read_json(path: Path) -> Any:
