@@ -56,7 +56,7 @@ def _attributes(about: dict[str, Any], result: Result) -> dict[str, Any]:
         "distance": _metric_name(about),
         "expect_extra": False,
         "index_size": n_bytes / 1024,
-        "name": f"{result.label} ({setting_text(result.setting)}, {result.setting.cache} cache)",
+        "name": f"{result.label} ({setting_text(result)}, {result.setting.cache} cache)",
         "run_count": n_repetitions,
     }
     if (result.n_distances >= 0).all():

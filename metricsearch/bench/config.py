@@ -84,7 +84,8 @@ class MethodConfig(Table):
     """[[method]]: one of our own indexes, or an adapter "FILE.py:CLASS", FILE relative to the suite.
 
     build: keywords of its constructor. query: one table of search parameters per setting. refine: an adapter's
-    candidates are compared exactly from our object store. exact: search by `nearest`, with max_distances in `query`
+    candidates are compared exactly from our object store. alone: and the same index is asked for its own answers,
+    too. exact: search by `nearest`, with max_distances in `query`
     as its budget. n_candidates: instead of those of [measure]. n_queries: only the first so many. optional: its
     failure leaves the exit status alone.
     """
@@ -95,6 +96,7 @@ class MethodConfig(Table):
     build: Parameters = {}
     query: Many[Parameters] = Field(default=({},), description="a list of tables")
     refine: Flag = False
+    alone: Flag = False
     exact: Flag = False
     n_candidates: Sizes = ()
     n_queries: Count | None = None
@@ -109,6 +111,8 @@ class MethodConfig(Table):
             raise ValueError(f"method {self.label!r}: adapter: expected FILE.py:CLASS, got {self.adapter!r}")
         if self.refine and self.adapter is None:
             raise ValueError(f"method {self.label!r}: refine: only for adapters; own indexes are always refined")
+        if self.alone and not self.refine:
+            raise ValueError(f"method {self.label!r}: alone: only with refine = true; others are never refined")
         if self.exact and self.index not in EXACT_INDEXES:
             raise ValueError(f"method {self.label!r}: exact: only for {', '.join(EXACT_INDEXES)}")
         if self.n_candidates and not self.takes_candidates:
@@ -165,8 +169,9 @@ class SuiteConfig(Table):
         return (method.n_candidates or self.measure.n_candidates) if method.takes_candidates else ()
 
     def settings_of(self, method: MethodConfig) -> list[Setting]:
-        """How the method is searched: cache x query parameters x R, the last varying fastest."""
-        return [
+        """How the method is searched: by itself, then cache x query parameters x R, the last varying fastest."""
+        alone = [Setting(query=query) for query in method.query] if method.alone else []
+        return alone + [
             Setting(query=query, n_candidates=size, cache=cache)
             for cache in (self.measure.cache if method.reads_store else ("warm",))
             for query in method.query

@@ -188,11 +188,13 @@ class OwnSearcher(_StoreSearcher):
         return search.nearest(query, self._k, max_distances=self._max_distances)
 
 
-class _OfLibrary(Searcher):
-    """What an adapter does in the same way with and without refinement."""
+class LibrarySearcher(Searcher):
+    """An adapter that answers by itself."""
 
-    _library: Method
-    _objects: Batch
+    def __init__(self, library: Method, metric: Metric, k: int) -> None:
+        self._library, self._metric, self._k = library, metric, k
+        self.compiles = library.compiles
+        self._objects: Batch
 
     def build(self, objects: Batch) -> None:
         """See `Searcher.build`."""
@@ -212,60 +214,6 @@ class _OfLibrary(Searcher):
     def version(self) -> str:
         """See `Searcher.version`."""
         return self._library.version()
-
-
-class RefinedSearcher(_OfLibrary, _StoreSearcher):
-    """An adapter whose candidates are compared exactly from our object store."""
-
-    def __init__(self, library: Method, metric: Metric, k: int) -> None:
-        super().__init__(k)
-        self._library, self._metric, self.compiles = library, metric, library.compiles
-        self._index: RefinedMethod | None = None
-
-    def open(self, store: ObjectStore | None) -> None:
-        """See `Searcher.open`."""
-        self._index = RefinedMethod(self._library, self._metric, self._objects)
-        self._over_store(self._index, store)
-
-    def set_threads(self, n_threads: int) -> None:
-        """See `Searcher.set_threads`."""
-        self._n_threads = n_threads
-        self._library.set_threads(n_threads)
-
-    def set(self, setting: Setting) -> None:
-        """See `Searcher.set`."""
-        self._n_candidates = setting.n_candidates or self._k
-        self._library.set_query(**setting.query)
-
-    def ask(self, query: Batch) -> Any:
-        """See `Searcher.ask`."""
-        return self._opened().search(query, self._k, n_candidates=self._n_candidates)
-
-    def ask_all(self, queries: Batch) -> Any:
-        """All candidates by the library's own batch call, then all comparisons."""
-        search, index = self._opened(), cast("RefinedMethod", self._index)
-        with index.found_before(queries, self._n_candidates):
-            return search.search(queries, self._k, n_candidates=self._n_candidates)
-
-    def describe(self, query: Batch, answer: Any) -> Described:
-        """See `Searcher.describe`; distances are unknown where the library does not tell its share of them."""
-        described = super().describe(query, answer)
-        if self._index is not None and self._index.tells_distances:
-            return described
-        return replace(described, n_distances=UNKNOWN)
-
-    def close(self) -> None:
-        """See `Searcher.close`."""
-        super().close()
-        self._library.close()
-
-
-class LibrarySearcher(_OfLibrary):
-    """An adapter that answers by itself."""
-
-    def __init__(self, library: Method, metric: Metric, k: int) -> None:
-        self._library, self._metric, self._k = library, metric, k
-        self.compiles = library.compiles
 
     def open(self, store: ObjectStore | None) -> None:
         """See `Searcher.open`."""
@@ -299,6 +247,60 @@ class LibrarySearcher(_OfLibrary):
     def close(self) -> None:
         """See `Searcher.close`."""
         self._library.close()
+
+
+class RefinedSearcher(LibrarySearcher, _StoreSearcher):
+    """An adapter whose candidates are compared exactly from our object store; without R it answers by itself."""
+
+    def __init__(self, library: Method, metric: Metric, k: int) -> None:
+        LibrarySearcher.__init__(self, library, metric, k)
+        _StoreSearcher.__init__(self, k)
+        self._index: RefinedMethod | None = None
+        self._is_refined = True
+
+    def open(self, store: ObjectStore | None) -> None:
+        """See `Searcher.open`."""
+        self._index = RefinedMethod(self._library, self._metric, self._objects)
+        self._over_store(self._index, store)
+
+    def set_threads(self, n_threads: int) -> None:
+        """See `Searcher.set_threads`."""
+        self._n_threads = n_threads
+        super().set_threads(n_threads)
+
+    def set(self, setting: Setting) -> None:
+        """See `Searcher.set`."""
+        self._is_refined = setting.n_candidates is not None
+        self._n_candidates = setting.n_candidates or self._k
+        super().set(setting)
+
+    def ask(self, query: Batch) -> Any:
+        """See `Searcher.ask`."""
+        if not self._is_refined:
+            return super().ask(query)
+        return self._opened().search(query, self._k, n_candidates=self._n_candidates)
+
+    def ask_all(self, queries: Batch) -> Any:
+        """All candidates by the library's own batch call, then all comparisons."""
+        if not self._is_refined:
+            return super().ask_all(queries)
+        search, index = self._opened(), cast("RefinedMethod", self._index)
+        with index.found_before(queries, self._n_candidates):
+            return search.search(queries, self._k, n_candidates=self._n_candidates)
+
+    def describe(self, query: Batch, answer: Any) -> Described:
+        """See `Searcher.describe`; distances are unknown where the library does not tell its share of them."""
+        if not self._is_refined:
+            return super().describe(query, answer)
+        described = _StoreSearcher.describe(self, query, answer)
+        if self._index is not None and self._index.tells_distances:
+            return described
+        return replace(described, n_distances=UNKNOWN)
+
+    def close(self) -> None:
+        """See `Searcher.close`."""
+        _StoreSearcher.close(self)
+        super().close()
 
 
 def _check_different(ids: NDArray[np.int64]) -> None:

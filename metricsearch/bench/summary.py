@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metricsearch.bench.results import Built, Result, Setting
+from metricsearch.bench.results import Built, Result
 from metricsearch.evaluation import bootstrap_mean, percentiles
 from metricsearch.files import written_atomically
 
@@ -22,9 +22,12 @@ _FLAGS = ("ours", "dirty")
 _COUNTS = ("n_queries", "n_repetitions")
 
 
-def setting_text(setting: Setting) -> str:
+def setting_text(result: Result) -> str:
     """A setting in a table, as in "n_probes = 16, R = 1,000"; "–" where there is nothing to set."""
+    setting = result.setting
     parts = [f"{name} = {_value_text(value)}" for name, value in setting.query.items()]
+    if setting.n_candidates is None and result.method.get("refine"):
+        parts.insert(0, "by itself")
     if setting.n_candidates is not None:
         parts.append(f"R = {setting.n_candidates:,}")
     return ", ".join(parts) or "–"
@@ -53,7 +56,7 @@ def _row(result: Result, n: int) -> dict[str, Any]:
         "label": result.label,
         "method": result.method.get("index") or result.method["adapter"],
         "ours": bool(result.method.get("index")),
-        "setting": setting_text(result.setting),
+        "setting": setting_text(result),
         "query": json.dumps(result.setting.query, sort_keys=True),
         "n_candidates": _known(result.setting.n_candidates),
         "cache": result.setting.cache,

@@ -50,6 +50,7 @@ def test_settings_vary_by_cache_then_query_then_number_of_candidates(tmp_path):
         ('adapter = "a.py:A"', {None}, {"warm"}),
         ('adapter = "a.py:A"\nrefine = true', {10, 20}, {"warm", "cold"}),
         ('adapter = "a.py:A"\nrefine = true\nn_candidates = [7]', {7}, {"warm", "cold"}),
+        ('adapter = "a.py:A"\nrefine = true\nalone = true', {None, 10, 20}, {"warm", "cold"}),
         ('index = "laesa"', {10, 20}, {"warm", "cold"}),
         ('index = "laesa"\nexact = true', {None}, {"warm", "cold"}),
         ('index = "vp_tree"', {None}, {"warm", "cold"}),
@@ -62,6 +63,13 @@ def test_only_refined_methods_take_candidates_and_only_readers_of_the_store_are_
     settings = suite.settings_of(suite.method[0])
     assert {setting.n_candidates for setting in settings} == sizes
     assert {setting.cache for setting in settings} == caches
+
+
+def test_a_refined_library_answers_alone_once_per_query_table_and_never_cold(tmp_path):
+    lines = 'label = "m"\nadapter = "a.py:A"\nrefine = true\nalone = true\nquery = [{ a = 1 }, { a = 2 }]\n'
+    suite = suite_of(tmp_path, f"{HEAD}[[method]]\n{lines}")
+    alone = [setting for setting in suite.settings_of(suite.method[0]) if setting.n_candidates is None]
+    assert alone == [Setting(query={"a": 1}), Setting(query={"a": 2})]
 
 
 def test_the_reference_is_the_first_method_unless_another_is_named(tmp_path):
@@ -87,6 +95,7 @@ def test_the_texts_of_a_suite_do_not_change_its_digest_but_what_is_measured_does
         (HEAD + '[[method]]\nlabel = "x"\n', "method 'x': expected either index or adapter"),
         (HEAD + '[[method]]\nlabel = "x"\nadapter = "a.py"\n', "expected FILE.py:CLASS, got 'a.py'"),
         (HEAD + PPP + "refine = true\n", "refine: only for adapters"),
+        (HEAD + PPP + "alone = true\n", "alone: only with refine = true"),
         (HEAD + PPP + "exact = true\n", "exact: only for k_means_tree, laesa"),
         (HEAD + PPP + "n_candidates = [4, 9]\n", "n_candidates: 4 is less than k = 5"),
         (HEAD + '[[method]]\nlabel = "x"\nindex = "vp_tree"\nn_candidates = [9]\n', "it answers by itself"),

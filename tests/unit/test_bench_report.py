@@ -160,16 +160,18 @@ def test_no_results_give_an_empty_frame_that_can_be_read_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "expected"),
+    ("method", "setting", "expected"),
     [
-        (Setting(), "–"),
-        (Setting(query={"n_probes": 16}, n_candidates=1000), "n_probes = 16, R = 1,000"),
-        (Setting(query={"ranking": "wspd", "percentile": 0.5, "exact": True, "max_level": None}),
+        ({}, Setting(), "–"),
+        ({}, Setting(query={"n_probes": 16}, n_candidates=1000), "n_probes = 16, R = 1,000"),
+        ({"refine": True}, Setting(query={"n_probes": 16}), "by itself, n_probes = 16"),
+        ({"refine": True}, Setting(query={"n_probes": 16}, n_candidates=10), "n_probes = 16, R = 10"),
+        ({}, Setting(query={"ranking": "wspd", "percentile": 0.5, "exact": True, "max_level": None}),
          "ranking = wspd, percentile = 0.5, exact = true, max_level = null"),
     ],
 )  # fmt: skip
-def test_a_setting_in_words(setting, expected):
-    assert setting_text(setting) == expected
+def test_a_setting_in_words(method, setting, expected):
+    assert setting_text(result(method=method, setting=setting)) == expected
 
 
 # ---------------------------------------------------------------------- numbers

@@ -157,6 +157,27 @@ def test_a_library_s_candidates_are_refined_to_the_same_answer_one_by_one_and_in
         assert (one.n_candidates_found, one.n_objects_read, one.n_distances) == (20, 20, 20 + N)
 
 
+def test_a_refined_library_answers_by_itself_where_no_number_of_candidates_is_set(data, store):
+    refined = searched(RefinedSearcher(Scan(data.metric), data.metric, K), data, store, Setting())
+    alone = searched(LibrarySearcher(Scan(data.metric), data.metric, K), data, None, Setting())
+    for name in ("ids", "distances", "n_objects_read", "n_candidates_found", "n_distances"):
+        assert np.array_equal(refined[name], alone[name]), name
+    assert (refined["n_objects_read"] == UNKNOWN).all()
+
+
+def test_one_index_answers_by_itself_and_refined_in_turn(data, store):
+    searcher = RefinedSearcher(Scan(data.metric, answer=np.arange(K)), data.metric, K)
+    searcher.build(data.objects)
+    searcher.open(store)
+    query = data.queries[:1]
+    for setting, n_read in ((Setting(n_candidates=K), K), (Setting(), UNKNOWN), (Setting(n_candidates=K), K)):
+        searcher.set(setting)
+        described = searcher.describe(query, searcher.ask(query))
+        assert described.n_objects_read == n_read
+        assert sorted(described.ids) == list(range(K))
+    searcher.close()
+
+
 def test_distances_of_a_library_that_does_not_tell_are_unknown_not_zero(data, store):
     arrays = searched(
         RefinedSearcher(Scan(data.metric, tells=False), data.metric, K), data, store, Setting(n_candidates=20)
