@@ -149,8 +149,12 @@ class NAPP(NmslibIndex):
             self.apply_query()
 
     def apply_query(self) -> None:
-        """See `NmslibIndex.apply_query`."""
-        self.index.setQueryTimeParams({"numPrefixSearch": self.n_searched, "minTimes": self.min_shared})
+        """See `NmslibIndex.apply_query`.
+
+        numPivotSearch is the number of pivots to share, whatever its name says; its synonym minTimes is ignored, as
+        are all unknown parameters.
+        """
+        self.index.setQueryTimeParams({"numPrefixSearch": self.n_searched, "numPivotSearch": self.min_shared})
 
     def find(self, query: Batch, n: int) -> Found:
         """See `Method.find`."""

@@ -301,6 +301,22 @@ def test_napp_counts_distances_by_asking_for_all_it_compares():
     assert 64 + len(plain.ids) <= counted.n_distances < 64 + N
 
 
+def test_napp_compares_fewer_objects_the_more_pivots_they_must_share_and_the_more_are_searched_the_more():
+    pytest.importorskip("nmslib")
+    metric, objects = objects_of("euclidean")
+    method = load_adapter("nmslib_indexes.py:NAPP", PEERS)(metric, 0, n_pivots=64, n_indexed=16)
+    method.build(objects)
+
+    def n_compared(**parameters):
+        method.set_query(counts_distances=True, **parameters)
+        return sum(method.find(objects[i : i + 1], K).n_distances - 64 for i in range(20))
+
+    by_shared = [n_compared(min_shared=number) for number in (1, 4, 8, 12, 16)]
+    assert by_shared == sorted(by_shared, reverse=True)
+    assert by_shared[0] > 2 * by_shared[-1]
+    assert n_compared(n_searched=4) < n_compared(n_searched=16)
+
+
 def test_nmslib_refuses_strings_that_it_would_compare_wrongly():
     pytest.importorskip("nmslib")
     metric = get_metric("levenshtein")
