@@ -35,7 +35,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bad_input_subjects import OURS, PEERS, SUBJECTS, WIDTH, Subject
+from bad_input_ours import OURS
+from bad_input_peers import PEERS
+from bad_input_subject import WIDTH, SavedSubject
+
+SUBJECTS = {**OURS, **PEERS}
 
 N_OBJECTS, N_QUERIES, K = 600, 20, 10
 NAN_ROW = 17
@@ -88,7 +92,7 @@ def right_answer(probe: str) -> Answer | None:
 # ---------------------------------------------------------------- in the process of one probe
 
 
-def ask(subject: Subject, probe: str, folder: Path) -> Answer:
+def ask(subject: type[Any], probe: str, folder: Path) -> Answer:
     """Do what the probe says; whatever is raised is its outcome. folder: of the saved index, for damaged files."""
     objects, queries = objects_and_queries()
     k = {"k_above_n": N_OBJECTS + 100, "k_zero": 0, "k_negative": -1}.get(probe, K)
@@ -216,7 +220,7 @@ def cell_of(name: str, probe: str, python: str, limit_s: float) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         if probe not in ("truncated", "flipped"):
             return run(Path(scratch), probe)
-        if not SUBJECTS[name].can_save:
+        if not issubclass(SUBJECTS[name], SavedSubject):
             return "no file format but pickle"
         saved = Path(scratch) / "saved"
         saved.mkdir()
@@ -271,7 +275,8 @@ def table(names: list[str], python_of: dict[str, str], limit_s: float) -> str:
 
 def save(name: str, folder: Path) -> dict[str, Any]:
     """Save a good index for the probes that damage its files."""
-    SUBJECTS[name].build(objects_and_queries()[0], folder).save(folder)
+    subject: Any = SUBJECTS[name]
+    subject.build(objects_and_queries()[0], folder).save(folder)
     return {"ids": []}
 
 

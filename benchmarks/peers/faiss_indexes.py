@@ -1,5 +1,6 @@
 """faiss: flat scan, inverted lists with vectors, product-quantised and RaBitQ codes, scans of codes, HNSW."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ class FaissIndex(Peer):
     n_train = TRAINING_ROWS
     min_objects = 1  # that training needs
 
+    @abstractmethod
     def make(self, dimension: int) -> Any:
         """An untrained index of vectors of so many dimensions. Raises InvalidInputError."""
-        raise NotImplementedError
 
     def build(self, objects: Batch) -> None:
         """See `Method.build`. Raises InvalidInputError for too few objects, or where dimensions do not fit."""
@@ -275,9 +276,9 @@ class InvertedLists(Quantised):
         self.lists.nprobe = self.n_probes
         return self.chain(dimension, self.rotation(width), self.lists)
 
+    @abstractmethod
     def make_lists(self, centres: Any, width: int) -> Any:
         """The untrained lists. Raises InvalidInputError."""
-        raise NotImplementedError
 
     def rotation(self, width: int) -> Any:
         """Of the vectors before they are quantised; None for none."""

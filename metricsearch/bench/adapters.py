@@ -48,7 +48,7 @@ def load_adapter(reference: str, folder: Path) -> type[Method]:
 
 
 def _is_adapter(value: object) -> TypeGuard[type[Method]]:
-    return isinstance(value, type) and issubclass(value, Method) and value is not Method
+    return isinstance(value, type) and issubclass(value, Method) and not inspect.isabstract(value)
 
 
 def new_method(reference: str, folder: Path, metric: Metric, parameters: Mapping[str, Any]) -> Method:

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from metricsearch.bench.results import Setting
-from metricsearch.errors import ConfigError, MissingDataError
 from metricsearch.experiment.config import Count, Many, Number, OneOrMany, Seed, Table, Text
-from metricsearch.experiment.config_errors import one_line
+from metricsearch.experiment.config_errors import read_toml, validated
 
 CANDIDATE_INDEXES = ("ppp", "m_index", "pp_index", "mi_file", "napp", "permutation_scan", "k_means_tree", "laesa")
 EXACT_INDEXES = ("k_means_tree", "laesa", "vp_tree", "exhaustive_scan")
@@ -191,15 +189,4 @@ def load_suite(path: str | Path) -> SuiteConfig:
     allowed and what was given.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: no such suite file; check the name") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise MissingDataError(f"{path}: cannot be read ({error.strerror}); check the name") from None
-    try:
-        return SuiteConfig.model_validate(table)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {one_line(error, SuiteConfig)}") from None
+    return validated(path, read_toml(path, "suite file"), SuiteConfig)

@@ -1,12 +1,10 @@
 """Run a suite file: measure what is not measured yet, then write tables and figures."""
 
-import fcntl
 import json
-import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,10 @@ from metricsearch.bench.report import write_bench_report
 from metricsearch.bench.results import Result
 from metricsearch.bench.rounds import Failed, Measured, Plan, Task, measure_methods
 from metricsearch.datasets import ArraySource
-from metricsearch.errors import ConfigError, MetricSearchError, StorageError
+from metricsearch.errors import ConfigError, StorageError
 from metricsearch.evaluation import Neighbours, cached_neighbours, recall_of_answer
 from metricsearch.experiment.provenance import provenance
+from metricsearch.experiment.run_folder import run_folder
 from metricsearch.spaces import batch_nbytes
 
 WORK_FOLDER = "work"  # the data and the object store while methods are measured; deleted afterwards
@@ -67,16 +66,8 @@ def run_suite(
     if not sys.platform.startswith("linux"):
         raise StorageError("bench: memory and cores of processes are read from /proc; run it on Linux")
     directory = output / f"{path.stem}-{suite.digest()}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with _locked(directory):
-            return _Run(path, output, directory, suite, wanted, progress).finish(fresh)
-    except MetricSearchError:
-        raise
-    except OSError as error:
-        raise StorageError(
-            f"{directory}: cannot be written ({error.strerror or error}); free some space or choose another folder"
-        ) from None
+    with run_folder(directory, "suite"):
+        return _Run(path, output, directory, suite, wanted, progress).finish(fresh)
 
 
 def _chosen(path: Path, suite: SuiteConfig, only: Sequence[str] | None) -> list[MethodConfig]:
@@ -84,20 +75,6 @@ def _chosen(path: Path, suite: SuiteConfig, only: Sequence[str] | None) -> list[
     if unknown := [label for label in only or () if label not in labels]:
         raise ConfigError(f"{path}: no method {unknown[0]!r}; methods: {', '.join(labels)}")
     return [method for method in suite.method if not only or method.label in only]
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep a second process from measuring the same suite. Raises StorageError."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(f"{directory}: another process is running this suite; wait for it") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class _Run:

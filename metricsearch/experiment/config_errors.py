@@ -1,11 +1,37 @@
-"""Validation errors of pydantic as one line in the words of the experiment file."""
+"""Reading experiment and suite files, and what is wrong with them as one line in their own words."""
 
 import difflib
-from typing import Any, get_args
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+
+from metricsearch.errors import ConfigError, MissingDataError
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a file. what: how messages call it, as "suite file". Raises MissingDataError, ConfigError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: no such {what}; check the name") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise MissingDataError(f"{path}: cannot be read ({error.strerror}); check the name") from None
+
+
+def validated(path: Path, table: dict[str, Any], model: type[ModelT]) -> ModelT:
+    """`table` of the file `path` as `model`. Raises ConfigError: file, key, what is allowed, what was given."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {one_line(error, model)}") from None
 
 
 def one_line(error: ValidationError, model: type[BaseModel]) -> str:

@@ -1,21 +1,19 @@
 """Run an experiment file: measure what is not measured yet, then write tables, figures and the report."""
 
-import fcntl
 import json
-import os
 import shutil
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metricsearch.errors import MetricSearchError, StorageError
 from metricsearch.experiment.config import ExperimentConfig, Point
 from metricsearch.experiment.kinds import KINDS, load_config
 from metricsearch.experiment.parts import Part, Phase, read_part, write_part, write_results
 from metricsearch.experiment.provenance import commit, peak_memory_bytes, provenance
+from metricsearch.experiment.run_folder import run_folder
 from metricsearch.files import written_atomically
 from metricsearch.report import result_text, write_report
 
@@ -53,30 +51,8 @@ def run_experiment(path: str | Path, output_dir: str | Path = "runs", progress: 
     path = Path(path)
     config = load_config(path)
     directory = Path(output_dir) / f"{path.stem}-{config.digest()}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with _locked(directory):
-            return _run(path, config, directory, progress)
-    except MetricSearchError:
-        raise
-    except OSError as error:
-        raise StorageError(
-            f"{directory}: cannot be written ({error.strerror or error}); free some space or choose another folder"
-        ) from None
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep a second process from measuring the same run. Raises StorageError."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(f"{directory}: another process is running this experiment; wait for it") from None
-        yield
-    finally:
-        os.close(descriptor)
+    with run_folder(directory, "experiment"):
+        return _run(path, config, directory, progress)
 
 
 def _run(path: Path, config: ExperimentConfig, directory: Path, progress: bool) -> RunResult:

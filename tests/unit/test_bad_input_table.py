@@ -8,8 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import bad_input
-from bad_input import OURS, PROBES, damaged_copies, judge, objects_and_queries, outcome_of, right_answer
-from bad_input_subjects import SUBJECTS
+from bad_input import OURS, PROBES, SUBJECTS, damaged_copies, judge, objects_and_queries, outcome_of, right_answer
 
 N = 600
 DAMAGES = ("truncated", "flipped")

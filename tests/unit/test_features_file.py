@@ -526,13 +526,17 @@ def test_a_failing_disk_leaves_the_old_file(folder, tmp_path, monkeypatch):
 
 
 class Threads(Brightness):
-    """How many threads OpenCV and matrix products may use while it is at work."""
+    """How many threads OpenCV and matrix products may use while it is at work.
+
+    A BLAS on OpenMP, which other libraries bring along (faiss), has a limit per thread and takes no part in extraction.
+    """
 
     dimension = 2
 
     @staticmethod
     def of(rgb):
-        found = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+        pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+        found = [pool["num_threads"] for pool in pools if pool["threading_layer"] == "pthreads"]
         return np.array([cv2.getNumThreads(), max(found)], np.float32)
 
 

@@ -1,154 +1,17 @@
-"""The indexes that `bad_input.py` asks: ours and those of other libraries, each as its users would use it.
-
-Nothing is imported before it is needed: a probe runs in the environment of its library.
-"""
+"""The indexes of other libraries that `bad_input.py` asks, each as its documentation says."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bad_input_subject import MANY, WIDTH, SavedSubject, Subject
 
-WIDTH = 16
-MANY = 1000  # more than there are objects
 ANNOY_TREES = 10
 
 
-class Subject:
-    """One index over 16-D vectors, euclidean. `build` and `load` make one."""
-
-    can_save = True
-
-    def __init__(self, index: Any) -> None:
-        self.index = index
-
-    @classmethod
-    def build(cls, objects: Any, folder: Path) -> "Subject":
-        """Index `objects`; `folder` is empty, for those that live in files."""
-        raise NotImplementedError
-
-    def search(self, queries: Any, k: int) -> Any:
-        """For every query the ids of the k nearest, as the library gives them."""
-        raise NotImplementedError
-
-    def save(self, folder: Path) -> None:
-        """Write the index, if it does not live in `folder` already."""
-
-    @classmethod
-    def load(cls, folder: Path) -> "Subject":
-        """The index that was saved in `folder`."""
-        raise NotImplementedError
-
-
-# ---------------------------------------------------------------- ours
-
-
-def _ppp_codes() -> Any:
-    from metricsearch import PPPCodes
-
-    return PPPCodes("euclidean", n_spaces=2, n_pivots=16, prefix_length=4)
-
-
-class CollectionSubject(Subject):
-    """Objects and PPP-Codes on disk."""
-
-    @classmethod
-    def build(cls, objects: Any, folder: Path) -> Subject:
-        """Create, add, index."""
-        from metricsearch import Collection
-
-        collection = Collection.create(folder / "objects.ms", index=_ppp_codes())
-        collection.add(objects)
-        collection.build_index()
-        return cls(collection)
-
-    def search(self, queries: Any, k: int) -> Any:
-        """All objects are candidates."""
-        return self.index.search(queries, k, n_candidates=MANY).ids
-
-    def save(self, folder: Path) -> None:
-        """It is there once it is closed."""
-        self.index.close()
-
-    @classmethod
-    def load(cls, folder: Path) -> Subject:
-        """Open it to search."""
-        from metricsearch import Collection
-
-        return cls(Collection.open(folder / "objects.ms", readonly=True))
-
-
-def _store_subject(make: Callable[[], Any]) -> type[Subject]:
-    """An index of ours in memory over an object store. The store is what is saved; the index is built from it again."""
-
-    class StoreSubject(Subject):
-        @classmethod
-        def build(cls, objects: Any, folder: Path) -> Subject:
-            from metricsearch.refinement import StoreSearch
-            from metricsearch.spaces import VECTORS
-            from metricsearch.store import ObjectStore, default_codec
-
-            index = make()
-            index.build(objects)
-            store = ObjectStore.create(folder / "objects.mdb", default_codec(VECTORS), VECTORS, WIDTH)
-            store.add([(index.ids(), np.asarray(objects, dtype=np.float32))])
-            return cls((StoreSearch(index, store), store))
-
-        def search(self, queries: Any, k: int) -> Any:
-            from metricsearch.indexes import ExactIndex
-
-            search, _ = self.index
-            if isinstance(search.index, ExactIndex):
-                return [answer.ids for answer in search.nearest(queries, k)]
-            return [answer.ids for answer in search.search(queries, k, n_candidates=MANY)]
-
-        def save(self, folder: Path) -> None:
-            search, store = self.index
-            search.close()
-            store.close()
-
-        @classmethod
-        def load(cls, folder: Path) -> Subject:
-            from metricsearch.refinement import StoreSearch
-            from metricsearch.store import ObjectStore
-
-            store = ObjectStore.open(folder / "objects.mdb", readonly=True)
-            index = make()
-            index.build(batch for _, batch in store.chunks())
-            return cls((StoreSearch(index, store), store))
-
-    return StoreSubject
-
-
-def _baseline(name: str, **parameters: Any) -> type[Subject]:
-    def make() -> Any:
-        from metricsearch import baselines
-
-        return getattr(baselines, name)("euclidean", **parameters)
-
-    return _store_subject(make)
-
-
-OURS: dict[str, type[Subject]] = {
-    "metricsearch Collection": CollectionSubject,
-    "metricsearch PPPCodes": _store_subject(_ppp_codes),
-    "metricsearch MIndex": _baseline("MIndex", n_pivots=16, prefix_length=4),
-    "metricsearch PPIndex": _baseline("PPIndex", n_pivots=16, prefix_length=4),
-    "metricsearch MIFile": _baseline("MIFile", n_pivots=16, n_indexed=12),
-    "metricsearch NAPP": _baseline("NAPP", n_pivots=16, n_indexed=12),
-    "metricsearch PermutationScan": _baseline("PermutationScan", n_pivots=16),
-    "metricsearch KMeansTree": _baseline("KMeansTree"),
-    "metricsearch VPTree": _baseline("VPTree"),
-    "metricsearch LAESA": _baseline("LAESA", n_pivots=16),
-    "metricsearch ExhaustiveScan": _baseline("ExhaustiveScan"),
-}
-
-
-# ---------------------------------------------------------------- faiss
-
-
 def _faiss(make: Callable[[Any], Any]) -> type[Subject]:
-    class FaissSubject(Subject):
+    class FaissSubject(SavedSubject):
         @classmethod
         def build(cls, objects: Any, folder: Path) -> Subject:
             import faiss
@@ -191,11 +54,8 @@ def _faiss_ivf(faiss: Any) -> Any:
     return index
 
 
-# ---------------------------------------------------------------- nmslib
-
-
 def _nmslib(method: str, build: dict[str, int], query: dict[str, int]) -> type[Subject]:
-    class NmslibSubject(Subject):
+    class NmslibSubject(SavedSubject):
         @classmethod
         def empty(cls) -> Any:
             import nmslib
@@ -226,10 +86,7 @@ def _nmslib(method: str, build: dict[str, int], query: dict[str, int]) -> type[S
     return NmslibSubject
 
 
-# ---------------------------------------------------------------- others
-
-
-class HnswlibSubject(Subject):
+class HnswlibSubject(SavedSubject):
     """hnswlib."""
 
     @classmethod
@@ -262,7 +119,7 @@ class HnswlibSubject(Subject):
         return cls(index)
 
 
-class AnnoySubject(Subject):
+class AnnoySubject(SavedSubject):
     """annoy."""
 
     @classmethod
@@ -297,8 +154,6 @@ class AnnoySubject(Subject):
 class PyNNDescentSubject(Subject):
     """pynndescent; saved by pickle only, which is not tried."""
 
-    can_save = False
-
     @classmethod
     def build(cls, objects: Any, folder: Path) -> Subject:
         """Graph of neighbours."""
@@ -313,7 +168,7 @@ class PyNNDescentSubject(Subject):
         return self.index.query(queries, k, epsilon=0.5)[0]
 
 
-class USearchSubject(Subject):
+class USearchSubject(SavedSubject):
     """usearch."""
 
     @classmethod
@@ -343,7 +198,7 @@ class USearchSubject(Subject):
         return cls(index)
 
 
-class ScaNNSubject(Subject):
+class ScaNNSubject(SavedSubject):
     """scann: all leaves, all candidates compared again."""
 
     @classmethod
@@ -374,7 +229,7 @@ class ScaNNSubject(Subject):
         return cls(scann.scann_ops_pybind.load_searcher(str(folder)))
 
 
-class DiskANNSubject(Subject):
+class DiskANNSubject(SavedSubject):
     """diskannpy: codes in memory, vectors and graph on disk."""
 
     @classmethod
@@ -399,6 +254,9 @@ class DiskANNSubject(Subject):
         """One batch."""
         return self.index.batch_search(queries, k, complexity=max(MANY, k), beam_width=4, num_threads=1)[0]
 
+    def save(self, folder: Path) -> None:
+        """Its files are there."""
+
     @classmethod
     def load(cls, folder: Path) -> Subject:
         """Over the files."""
@@ -409,8 +267,6 @@ class DiskANNSubject(Subject):
 
 def _sklearn_tree(name: str) -> type[Subject]:
     class TreeSubject(Subject):
-        can_save = False
-
         @classmethod
         def build(cls, objects: Any, folder: Path) -> Subject:
             import sklearn.neighbors
@@ -438,5 +294,3 @@ PEERS: dict[str, type[Subject]] = {
     "scikit-learn BallTree": _sklearn_tree("BallTree"),
     "diskannpy": DiskANNSubject,
 }
-
-SUBJECTS = {**OURS, **PEERS}
