@@ -35,12 +35,14 @@ PositiveNumber = Annotated[Number, Field(gt=0, description="a number > 0")]
 class DataConfig(Table):
     """[data]: a data set of the catalogue by `name`, or descriptors of `photos` by `feature`.
 
-    metric: instead of that of the data set (photos: euclidean), a name or a specification.
+    crops: five crops of each photo instead of the photo (see `photo_descriptors`). metric: instead of that of the
+    data set (photos: euclidean), a name or a specification.
     """
 
     name: Text | None = None
     photos: OneOrMany[Text] = Field(default=(), description="a list of image sets")
     feature: Text | None = None
+    crops: Flag = False
     metric: str | dict[str, Any] | None = Field(default=None, description="a metric's name, or a table with one")
     n: Count | None = None
     n_queries: Count = 100
@@ -52,6 +54,8 @@ class DataConfig(Table):
             raise ValueError("data: expected either name, or photos and feature")
         if bool(self.photos) is not (self.feature is not None):
             raise ValueError("feature: expected together with photos, and only there")
+        if self.crops and not self.photos:
+            raise ValueError("crops: expected together with photos, and only there")
         return self
 
 

@@ -61,9 +61,10 @@ def load_data(config: DataConfig) -> BenchData:
 
         feature = config.feature or ""
         rows, queries, description = photo_descriptors(
-            list(config.photos), feature, config.n, config.n_queries, config.seed
+            list(config.photos), feature, config.n, config.n_queries, config.seed, crops=config.crops
         )
-        name, synthetic = f"{feature} of {', '.join(config.photos)}", False
+        of = "five crops of each photo of " if config.crops else ""
+        name, synthetic = f"{feature} of {of}{', '.join(config.photos)}", False
         metric, objects = get_metric(config.metric or "euclidean"), ArraySource(rows, feature)
     if queries is None or not len(queries):
         raise InvalidInputError(f"{name}: has no queries; give data.n_queries")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metricsearch.bench.photo_crops import CROPS, N_CROPS, CroppedFeature
 from metricsearch.datasets import cache_directory, load_image_set
 from metricsearch.errors import InvalidInputError
 from metricsearch.features import Feature, FeatureFile, GlobalFeature, extract_photos, get_feature
@@ -19,7 +20,14 @@ HELD_OUT_SHARE = 20  # one photo in so many is there for the queries of a local 
 
 
 def photo_descriptors(
-    photos: Sequence[str], feature: str, n: int | None, n_queries: int, seed: int, *, progress: bool = False
+    photos: Sequence[str],
+    feature: str,
+    n: int | None,
+    n_queries: int,
+    seed: int,
+    *,
+    crops: bool = False,
+    progress: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
     """Objects (n, d) and queries (n_queries, d) from the photos of image sets, and one line that says what they are.
 
@@ -27,6 +35,8 @@ def photo_descriptors(
     `get_feature`. A global one gives one vector per photo: `seed` holds out the queries, then draws n of the others. A
     local one gives all descriptors of the photos: `seed` holds out one photo in 20, draws the queries from these and n
     objects from all others, so that no photo gives both. n: None = all. The queries do not depend on n.
+    crops: of a global CNN feature, the five crops of each photo are objects; queries are the central crops of photos
+    that give no objects.
     Features are extracted once and kept in bench-features/ of the cache; an interrupted extraction goes on. progress:
     show a bar. Raises InvalidInputError (more than there are; a photo that cannot be read), UnknownNameError,
     MissingDataError, MissingExtraError, CorruptedError, StorageError.
@@ -36,7 +46,7 @@ def photo_descriptors(
     check_integer(seed, "seed", 0)
     if isinstance(photos, str) or not photos:
         raise InvalidInputError(f"photos: expected a list of image sets such as ['corel5k'], got {photos!r}")
-    found = get_feature(feature)
+    found: Feature[Any] = CroppedFeature(get_feature(feature)) if crops else get_feature(feature)
     paths = _photos_of(photos)
     rng = np.random.default_rng(seed)
     with _extracted(paths, found, progress) as file:
@@ -77,12 +87,19 @@ def _draw_vectors(
         vectors = file.vectors(name)[()]
     order = rng.permutation(len(vectors))
     _check_enough(n_queries, len(order) - 1, "n_queries", "photos but one")
-    held_out, others = order[:n_queries], order[n_queries:]
+    held_out, others = np.sort(order[:n_queries]), order[n_queries:]
+    if name.endswith(CROPS):
+        vectors = vectors.reshape(-1, vectors.shape[1] // N_CROPS)
+        held_out = N_CROPS * held_out + N_CROPS - 1
+        others = (N_CROPS * others[:, None] + np.arange(N_CROPS)).ravel()
+        what, whole = "crops of photos", f"AUGMENTED: {N_CROPS} crops of each photo are objects; "
+    else:
+        what, whole = "photos", ""
     if n is not None:
-        _check_enough(n, len(others), "n", "photos that are no queries")
+        _check_enough(n, len(others), "n", f"{what} that are no queries")
         others = others[:n]
-    counts = f"{len(others):,} photos as objects, {n_queries:,} others as queries"
-    return vectors[np.sort(others)], vectors[np.sort(held_out)], counts
+    counts = f"{whole}{len(others):,} {what} as objects, {n_queries:,} others as queries"
+    return vectors[np.sort(others)], vectors[held_out], counts
 
 
 def _draw_descriptors(
