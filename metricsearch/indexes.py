@@ -162,4 +162,4 @@ def _has_rows(query: Any) -> bool:
 
 
 # Parts of `MetricIndex.memory_report` whose size does not depend on the number of objects.
-FIXED_PARTS = ("pivots", "pivot pairs", "list offsets")
+FIXED_PARTS = ("pivots", "pivot pairs", "calibration", "sketch map", "list offsets")

@@ -9,6 +9,7 @@ the paper's algorithm, whatever the slices.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ from metricsearch.ppp.tree import PPPTree, ordinal_bits, pivot_bits
 from metricsearch.threads import thread_map
 
 GROWTH = 1.7  # how much deeper each further slice reaches
+
+# (m,) int64 ordinals or IDs; (m,) what they are ordered by: int64 aggregated ranks or float64 sums of scores; (m,)
+# uint8 hits
+Block: TypeAlias = tuple[NDArray[np.int64], NDArray[Any], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class SpaceStream:
     def __init__(self, records: Records, table: RankingTable) -> None:
         self._records = records
         self._table = table
-        self._low = -np.inf
+        self.reach = -np.inf  # all records with ranking distances up to here were delivered
         self._inserted_keys = prefix_keys(records.inserted, table)
         self._keys = np.empty(0)
         self._ordinals = np.empty(0, dtype=np.int64)
@@ -51,7 +56,7 @@ class SpaceStream:
 
     def extend(self, high: float, expected: int) -> None:
         """Deliver all records with ranking distance up to `high`; about `expected` are assumed."""
-        if high <= self._low:
+        if high <= self.reach:
             return
         records, table = self._records, self._table
         widths = (pivot_bits(records.n_pivots), ordinal_bits(records.n_tree), records.n_tree)
@@ -68,7 +73,7 @@ class SpaceStream:
                     table.table,
                     table.fill,
                     table.n_kendall,
-                    self._low,
+                    self.reach,
                     high,
                     records.removed,
                     keys,
@@ -81,14 +86,14 @@ class SpaceStream:
         order = np.argsort(keys)
         self._keys = np.concatenate([self._keys, keys[order]])
         self._ordinals = np.concatenate([self._ordinals, ordinals[order]])
-        self._low = high
+        self.reach = high
         self.exhausted = high == np.inf
 
     def _with_inserted(
         self, keys: NDArray[np.float64], ordinals: NDArray[np.int64], high: float
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         records = self._records
-        wanted = (self._inserted_keys > self._low) & (self._inserted_keys <= high)
+        wanted = (self._inserted_keys > self.reach) & (self._inserted_keys <= high)
         if records.removed.size:
             wanted &= ~records.removed[records.n_tree :]
         which = np.flatnonzero(wanted)
@@ -122,41 +127,51 @@ def prefix_keys(prefixes: NDArray[np.uint16], table: RankingTable) -> NDArray[np
 
 
 class SampleQuantiles:
-    """Estimates, from ranking a sample of objects in all spaces, how deep the merge must reach."""
+    """What ranking a sample of the objects in all spaces tells about all of them."""
 
-    def __init__(self, keys: NDArray[np.float64], min_hits: int, n: int) -> None:
+    def __init__(self, keys: NDArray[np.float64], n: int) -> None:
         """keys: (λ, s) ranking distances of the sample; n: number of objects."""
+        self.n = n
+        self.n_sample = keys.shape[1]
         self._sorted = np.sort(keys, axis=1)
-        self._n = n
-        n_sample = keys.shape[1]
-        ranks = np.empty(keys.shape)
-        np.put_along_axis(ranks, np.argsort(keys, axis=1), np.arange(1.0, n_sample + 1)[None], axis=1)
-        self._aggregated = np.sort(np.partition(ranks, min_hits - 1, axis=0)[min_hits - 1]) / max(n_sample, 1)
+        self.ranks = np.empty(keys.shape)  # 1 .. s in each space
+        np.put_along_axis(self.ranks, np.argsort(keys, axis=1), np.arange(1.0, self.n_sample + 1)[None], axis=1)
 
-    def depth(self, n_wanted: int) -> float:
-        """Share of each space that must be read for `n_wanted` candidates."""
-        n_sample = len(self._aggregated)
-        place = n_wanted / max(self._n, 1) * n_sample
+    def place(self, n_wanted: int) -> int:
+        """Where in a sorted sample of s > 0 the `n_wanted` best of all objects surely end."""
+        place = n_wanted / max(self.n, 1) * self.n_sample
         # The few sample objects near the top scatter: allow for two standard deviations.
         place += 2.0 * np.sqrt(place + 1.0)
-        return float(self._aggregated[min(int(place), n_sample - 1)]) if n_sample else 1.0
+        return int(min(place, self.n_sample - 1))
 
     def threshold(self, space: int, depth: float) -> float:
         """Ranking distance below which about a share `depth` of the space lies; infinity for all of it."""
-        place = int(np.ceil(depth * self._sorted.shape[1]))
-        return float(self._sorted[space, place]) if place < self._sorted.shape[1] else np.inf
+        place = int(np.ceil(depth * self.n_sample))
+        return float(self._sorted[space, place]) if place < self.n_sample else np.inf
+
+
+class PercentileDepths(SampleQuantiles):
+    """How deep the merge must reach for Ψ_p."""
+
+    def __init__(self, keys: NDArray[np.float64], n: int, min_hits: int) -> None:
+        super().__init__(keys, n)
+        self._aggregated = np.sort(np.partition(self.ranks, min_hits - 1, axis=0)[min_hits - 1])
+
+    def depth(self, n_wanted: int) -> float:
+        """Share of each space that must be read for `n_wanted` candidates."""
+        return float(self._aggregated[self.place(n_wanted)]) / self.n_sample if self.n_sample else 1.0
 
 
 def aggregate(
     streams: list[SpaceStream],
-    quantiles: SampleQuantiles,
+    depths: PercentileDepths,
     n: int,
     min_hits: int,
     dense: bool,
     block_sizes: list[int],
     progress: Progress,
     n_threads: int,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]]:
+) -> Iterator[Block]:
     """Blocks of (ordinals, aggregated ranks, hits) in order of Ψ_p, until sum(block_sizes) ordinals are out.
 
     n: number of ordinals; block_sizes: how many ordinals to find before a block is handed on. Inside a round the
@@ -167,15 +182,15 @@ def aggregate(
     next_rank = np.ones(n_spaces, dtype=np.int64)
     found = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64), np.empty(n, dtype=np.uint8)
     n_out = n_wanted = 0
-    depths = [0.0] * n_spaces
+    reached = [0.0] * n_spaces
     for block_size in block_sizes:
         n_wanted += block_size
         if n_out >= n_wanted:
             continue
-        target = quantiles.depth(n_wanted)
-        behind = [j for j in range(n_spaces) if depths[j] < target and not streams[j].exhausted]
+        target = depths.depth(n_wanted)
+        behind = [j for j in range(n_spaces) if reached[j] < target and not streams[j].exhausted]
         while True:
-            _extend(streams, behind, depths, target, quantiles, n, n_threads)
+            deliver(streams, behind, reached, target, depths, n_threads)
             new, blocked = _merge(streams, next_rank, dense, min_hits, n_wanted - n_out, hits, found, progress)
             if new:
                 yield found[0][:new].copy(), found[1][:new].copy(), found[2][:new].copy()
@@ -188,22 +203,24 @@ def aggregate(
             return
 
 
-def _extend(
+def deliver(
     streams: list[SpaceStream],
     which: list[int],
-    depths: list[float],
+    reached: list[float],
     target: float,
     quantiles: SampleQuantiles,
-    n: int,
     n_threads: int,
 ) -> None:
-    """Deliver more of the spaces `which`: to depth `target`, and at least GROWTH times deeper than before."""
+    """Deliver more of the spaces `which`: to depth `target`, and at least GROWTH times deeper than before.
+
+    reached: depth of each space so far, advanced.
+    """
 
     def extend(j: int) -> None:
-        depth = max(target, depths[j] * GROWTH, 1e-4)
+        depth = max(target, reached[j] * GROWTH, 1e-4)
         high = quantiles.threshold(j, depth)
-        streams[j].extend(high, int(1.3 * (depth - depths[j]) * n))
-        depths[j] = depth
+        streams[j].extend(high, int(1.3 * (depth - reached[j]) * quantiles.n))
+        reached[j] = depth
 
     thread_map(extend, which, n_threads)
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError, NonMetricError
 from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
 from metricsearch.partition import PIVOT_CHOICES, nearest_pivots, pivot_pairs, pivots_and_chunks
-from metricsearch.ppp.aggregation import Progress, SampleQuantiles, SpaceStream, aggregate, prefix_keys
+from metricsearch.ppp.aggregation import Block, Progress
 from metricsearch.ppp.content import Content, check_prefixes
-from metricsearch.ppp.ranking import Ranking, RankingOptions, RankingTable, ranking_table
+from metricsearch.ppp.ranking import Ranking, RankingOptions, ranking_tables
+from metricsearch.ppp.scores import NO_CALIBRATION, ObjectSample, check_table, learn_calibration, require_calibration
+from metricsearch.ppp.searching import candidate_blocks
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
 from metricsearch.spaces import (
     Batch,
@@ -64,6 +66,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         self._check_options(self.options)
         self._pivots: Batch | None = None
         self._pivot_pairs: NDArray[np.float64] | None = None
+        self._calibration = NO_CALIBRATION
         self._content = self._new_content()
 
     def _new_content(self) -> Content:
@@ -81,18 +84,25 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         Raises InvalidInputError (and leaves the index as it was) for bad objects, IDs or too few objects.
         """
         if pivots is None:
-            pivots, chunks = pivots_and_chunks(
+            drawn = pivots_and_chunks(
                 objects, self.metric, self.n_spaces, self.n_pivots, self.pivot_choice, self.seed, self.check_metric
             )
+            pivots, chunks = drawn.pivots, drawn.chunks
         else:
             pivots, chunks = self.check_pivots(pivots), iterate_chunks(objects, self.metric)
             self.check_metric(pivots)
-        prefixes = self._stream_prefixes(chunks, pivots)
+        sample = ObjectSample(self.seed)
+        learns = self.options.aggregation == "calibrated"
+        prefixes = self._stream_prefixes(sample.passing(chunks) if learns else chunks, pivots)
         numbers = np.arange(len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
         content = self._new_content()
         content.insert(prefixes, numbers)
         content.consolidate()
-        self._pivots, self._pivot_pairs, self._content = pivots, None, content
+        pairs, calibration = None, NO_CALIBRATION
+        if learns:
+            pairs = self._pairs_of(pivots) if self.options.ranking == "diff_norm" else None
+            calibration = learn_calibration(self.metric, sample, prefixes, pivots, pairs, self.options, self.n_threads)
+        self._pivots, self._pivot_pairs, self._calibration, self._content = pivots, pairs, calibration, content
         return self
 
     def insert(self, objects: Any, ids: Any = None) -> NDArray[np.int64]:
@@ -186,8 +196,9 @@ class PPPCodes(CandidateIndex[RankingOptions]):
     def stream_candidates(
         self, query: Batch, n_candidates: int, options: RankingOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
-        """The objects of smallest Ψ_p; ties: more hits first, then smaller ID. See `CandidateIndex`."""
+        """The best objects by `RankingOptions.aggregation`. See `CandidateIndex`."""
         options = check_options(options, RankingOptions, self.options)
+        require_calibration(options, self._calibration)
         check_positive(n_candidates, "n_candidates")  # now, not when the first block is taken
         distances = self.pivot_distances(query)
         progress = self.new_progress(options)
@@ -202,15 +213,16 @@ class PPPCodes(CandidateIndex[RankingOptions]):
     def rank(
         self, pivot_distances: NDArray[np.float64], n_candidates: int, options: RankingOptions | None = None
     ) -> Ranking:
-        """The exact top R of the aggregated rank for given query-pivot distances (n_spaces, n_pivots)."""
+        """The exact top R for given query-pivot distances (n_spaces, n_pivots). Raises as `stream_candidates` does."""
         progress = self.new_progress(options)
         blocks = list(self.stream(pivot_distances, n_candidates, options, progress))
-        ids, ranks, hits = (np.concatenate(part) for part in zip(*blocks, strict=True))
-        return Ranking(ids, ranks, hits, progress.n_ids_ranked, progress.n_looked)
+        ids, merits, hits = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        ranks = merits if merits.dtype == np.int64 else np.empty(0, dtype=np.int64)
+        return Ranking(ids, merits.astype(np.float64), ranks, hits, progress.n_ids_ranked, progress.n_looked)
 
     def new_progress(self, options: RankingOptions | None = None) -> Progress:
         """Counters for `stream`."""
-        return Progress(np.zeros(self._n_used(options or self.options), dtype=np.int64))
+        return Progress(np.zeros((options or self.options).n_used(self.n_spaces), dtype=np.int64))
 
     def stream(
         self,
@@ -219,8 +231,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         options: RankingOptions | None,
         progress: Progress,
         first_block: int | None = None,
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]]:
-        """Blocks of (ids, aggregated ranks, hits), together the candidates of `rank` in the same order.
+    ) -> Iterator[Block]:
+        """Blocks of (ids, aggregated ranks or sums of scores, hits): the candidates of `rank` in the same order.
 
         first_block: candidates to find before the first block is handed on, so that they can be read while the
         others are ranked. `progress` is advanced block by block.
@@ -230,43 +242,24 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         n_wanted = min(check_positive(n_candidates, "n_candidates"), view.n_objects)
         if not n_wanted:
             raise EmptyIndexError("candidates: the index holds no objects; build it first")
-        tables = self._tables(np.asarray(pivot_distances, dtype=np.float64), options)
-        streams = [SpaceStream(view.records[j], table) for j, table in enumerate(tables)]
-        sample = np.stack([prefix_keys(view.sample[j], table) for j, table in enumerate(tables)])
-        min_hits = options.min_hits(len(tables))
-        quantiles = SampleQuantiles(sample, min_hits, view.n_ordinals)
-        first = min(first_block or n_wanted, n_wanted)
-        sizes = [first, n_wanted - first] if first < n_wanted else [first]
-        n_out = 0
-        dense = options.rank_mode == "dense"
-        for ordinals, ranks, hits in aggregate(
-            streams, quantiles, view.n_ordinals, min_hits, dense, sizes, progress, self.n_threads
-        ):
-            ids = view.ids_of(ordinals)
-            # Order within a round: more hits first, then smaller ID.
-            order = np.lexsort((ids, -hits.astype(np.int16), ranks))[: n_wanted - n_out]
-            n_out += len(order)
-            yield ids[order], ranks[order], hits[order]
+        distances = np.asarray(pivot_distances, dtype=np.float64)
+        tables = ranking_tables(
+            distances, self.n_spaces, self.n_pivots, self.prefix_length, options, self._pairs_for(options)
+        )
+        yield from candidate_blocks(
+            view, tables, options, self._calibration, n_wanted, first_block, progress, self.n_threads
+        )
 
-    def _tables(self, pivot_distances: NDArray[np.float64], options: RankingOptions) -> list[RankingTable]:
-        n_used = self._n_used(options)
-        if pivot_distances.shape not in {(self.n_spaces, self.n_pivots), (n_used, self.n_pivots)}:
-            raise InvalidInputError(
-                f"pivot_distances: expected shape ({self.n_spaces}, {self.n_pivots}), got {pivot_distances.shape}"
-            )
-        if not np.isfinite(pivot_distances).all() or (pivot_distances < 0).any():
-            raise InvalidInputError("pivot_distances: expected finite numbers >= 0")
-        pairs = self._pairs() if options.ranking == "diff_norm" else [None] * n_used
-        return [ranking_table(pivot_distances[j], self.prefix_length, options, pairs[j]) for j in range(n_used)]
-
-    def _pairs(self) -> NDArray[np.float64]:
-        """Pivot-pivot distances (λ, k, k), computed when first needed."""
+    def _pairs_for(self, options: RankingOptions) -> NDArray[np.float64] | None:
+        """Pivot-pivot distances (λ, k, k) if `options` need them, computed when first needed."""
+        if options.ranking != "diff_norm":
+            return None
         if self._pivot_pairs is None:
-            self._pivot_pairs = pivot_pairs(self.metric, self._require_pivots(), self.n_spaces, self.n_threads)
+            self._pivot_pairs = self._pairs_of(self._require_pivots())
         return self._pivot_pairs
 
-    def _n_used(self, options: RankingOptions) -> int:
-        return min(options.n_spaces or self.n_spaces, self.n_spaces)
+    def _pairs_of(self, pivots: Batch) -> NDArray[np.float64]:
+        return pivot_pairs(self.metric, pivots, self.n_spaces, self.n_threads)
 
     def _check_options(self, options: RankingOptions) -> RankingOptions:
         for value, limit, name in (
@@ -312,6 +305,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         report = self._content.memory_report()
         report["pivots"] = 0 if self._pivots is None else batch_nbytes(self._pivots)
         report["pivot pairs"] = 0 if self._pivot_pairs is None else self._pivot_pairs.nbytes
+        report["calibration"] = self._calibration.nbytes
         return report
 
     # ------------------------------------------------------------------ saving
@@ -347,7 +341,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
             arrays |= {"pivots-values": pivots.values, "pivots-offsets": pivots.offsets}
         elif pivots is not None:
             arrays["pivots"] = pivots
-        return arrays
+        return {**arrays, "calibration": self._calibration} if len(self._calibration) else arrays
 
     @classmethod
     def from_arrays(
@@ -366,6 +360,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         """
         index = cls.from_parameters(parameters, metric=metric, n_threads=n_threads)
         index._content.set_arrays(arrays, n, where)
+        index._calibration = check_table(arrays.get("calibration", NO_CALIBRATION), index.n_spaces, where)
         pivots: Batch | None = arrays.get("pivots")
         if "pivots-values" in arrays:
             pivots = Ragged(arrays["pivots-values"], arrays["pivots-offsets"])

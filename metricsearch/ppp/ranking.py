@@ -11,6 +11,7 @@ from metricsearch.validation import check_choice, check_fraction, check_positive
 
 RANKINGS = ("wspd", "wspd_avg", "diff", "diff_norm", "kendall", "footrule_w")
 RANK_MODES = ("dense", "position")
+AGGREGATIONS = ("percentile", "sum", "log-rank", "calibrated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +22,21 @@ class RankingOptions:
         a constant, so it ranks as wspd does), "diff" (M-Index penalty), "diff_norm" (penalty over pivot-pivot
         distances), "kendall", "footrule_w".
     decay: c of the weights c^(i-1), in (0, 1].
+    aggregation: what orders the candidates. "percentile": the paper's Ψ_p; ties: more hits first, then smaller ID.
+        The others are sums over the spaces, ties by ID: "sum" of the ranking distances ("wspd_avg" and "kendall"
+        without their constant denominators), "log-rank" of the logarithms of the ranks, "calibrated" of scores
+        g(position rank / n), g a log-likelihood ratio of being near, which `PPPCodes.build` learns if this is among
+        its own options.
     percentile: p of the aggregated rank Ψ_p; the m-th smallest rank counts, m = ⌈p·λ⌉, equation (3).
-    rank_mode: "dense" (1 + number of smaller distances) or "position" (1 + number of nearer objects).
+    rank_mode: "dense" (1 + number of smaller distances) or "position" (1 + number of nearer objects); for
+        "percentile" and "log-rank".
     max_level: use only the first pivots of each prefix; None = all.
     n_spaces: use only the first spaces; None = all.
     """
 
     ranking: str = "wspd"
     decay: float = 0.75
+    aggregation: str = "percentile"
     percentile: float = 0.5
     rank_mode: str = "dense"
     max_level: int | None = None
@@ -36,6 +44,7 @@ class RankingOptions:
 
     def __post_init__(self) -> None:
         check_choice(self.ranking, "ranking", RANKINGS)
+        check_choice(self.aggregation, "aggregation", AGGREGATIONS)
         check_choice(self.rank_mode, "rank_mode", RANK_MODES)
         if check_fraction(self.decay, "decay") == 0:
             raise InvalidInputError("decay: expected a number in (0, 1], got 0")
@@ -43,6 +52,10 @@ class RankingOptions:
         for name in ("max_level", "n_spaces"):
             if getattr(self, name) is not None:
                 check_positive(getattr(self, name), name)
+
+    def n_used(self, n_spaces: int) -> int:
+        """How many of the n_spaces spaces of an index are used."""
+        return min(self.n_spaces or n_spaces, n_spaces)
 
     def min_hits(self, n_spaces: int) -> int:
         """m of equation (3): in how many spaces an object must be met to be reported."""
@@ -59,12 +72,15 @@ def check_options(options: Any) -> None:
 class Ranking:
     """Candidates of one query, best first.
 
-    ids: (R',) int64; aggregated_ranks: (R',) int64, Ψ_p; hits: (R',) uint8, in how many spaces the object was met by
-    the end of the round that reported it. n_ids_ranked: (λ,) int64, IDs read in each space (probe depth).
-    n_prefixes_evaluated: ranking distances computed.
+    ids: (R',) int64. scores: (R',) float64, what they are ordered by: the sums of scores, or Ψ_p for "percentile".
+    aggregated_ranks: (R',) int64, Ψ_p; (0,) for the other aggregations, which have none. hits: (R',) uint8, in how many
+    spaces the object was met: for "percentile" by the end of the round that reported it, for the others all.
+    n_ids_ranked: (λ,) int64, IDs read in each space (probe depth): for "percentile" up to the last round, for the
+    others all that were delivered. n_prefixes_evaluated: ranking distances computed.
     """
 
     ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
     aggregated_ranks: NDArray[np.int64]
     hits: NDArray[np.uint8]
     n_ids_ranked: NDArray[np.int64]
@@ -83,6 +99,30 @@ class RankingTable:
     table: NDArray[np.float64]
     fill: NDArray[np.float64]
     n_kendall: int
+
+
+def ranking_tables(
+    pivot_distances: NDArray[np.float64],
+    n_spaces: int,
+    n_pivots: int,
+    prefix_length: int,
+    options: RankingOptions,
+    pivot_pairs: NDArray[np.float64] | None,
+) -> list[RankingTable]:
+    """Tables of the spaces that `options` use, of an index of n_spaces spaces.
+
+    pivot_distances: (λ, k) δ(q, p), of these spaces or of all; pivot_pairs: (λ, k, k), needed for "diff_norm" only.
+    Raises InvalidInputError.
+    """
+    n_used = options.n_used(n_spaces)
+    if pivot_distances.shape not in {(n_spaces, n_pivots), (n_used, n_pivots)}:
+        raise InvalidInputError(
+            f"pivot_distances: expected shape ({n_spaces}, {n_pivots}), got {pivot_distances.shape}"
+        )
+    if not np.isfinite(pivot_distances).all() or (pivot_distances < 0).any():
+        raise InvalidInputError("pivot_distances: expected finite numbers >= 0")
+    between = [None] * n_used if pivot_pairs is None else pivot_pairs
+    return [ranking_table(pivot_distances[j], prefix_length, options, between[j]) for j in range(n_used)]
 
 
 def ranking_table(

@@ -213,6 +213,129 @@ def rank(prefixes, pivot_distances, n_candidates, *, ids=None, percentile=0.5, *
     return candidates_from_ranks(space_ranks(prefixes, pivot_distances, **options), n_candidates, percentile, ids)
 
 
+# ---------------------------------------------------------------- sums of scores
+
+BINS = 20  # of log u, two per octave, u = rank / n in (0, 1]
+
+
+def unscaled_key(ranking, prefix, pivot_distances, **options):
+    """As `ranking_distance`, but "wspd_avg" and "kendall" without their constant denominators."""
+    if ranking == "wspd_avg":
+        return ranking_distance("wspd", prefix, pivot_distances, **options)
+    if ranking == "kendall":
+        own = full_permutation(pivot_distances)
+        position = [own.index(pivot) for pivot in [int(pivot) for pivot in prefix][: options.get("max_level")]]
+        return float(sum(r - sum(1 for other in position[:i] if other < r) for i, r in enumerate(position)))
+    return ranking_distance(ranking, prefix, pivot_distances, **options)
+
+
+def calibrated_score(table, position_rank, n_objects):
+    """g(u): straight lines between the middles of the bins; flat above the last; below the first, on by the mean rise
+    of the four bins there. table: BINS floats, lowest u first."""
+    width = math.log(2.0) / 2
+    place = (math.log(position_rank / n_objects) + (BINS - 0.5) * width) / width
+    if place <= 0:
+        return table[0] + (table[4] - table[0]) / 4 * place
+    if place >= BINS - 1:
+        return table[-1]
+    below = math.floor(place)
+    return min(table[below] + (table[below + 1] - table[below]) * (place - below), table[below + 1])
+
+
+def space_scores(prefixes, pivot_distances, aggregation, *, rank_mode="dense", n_spaces=None, table=None, **options):
+    """Scores of all objects in the first `n_spaces` spaces: [space][object]. table: [space][bin], for "calibrated"."""
+    used_spaces = prefixes.shape[1] if n_spaces is None else n_spaces
+    between = options.pop("pivot_pivot_distances", None)
+    ranking = options.pop("ranking", "wspd")
+    out = []
+    for j in range(used_spaces):
+        distances = [float(d) for d in pivot_distances[j]]
+        own = {} if between is None else {"pivot_pivot_distances": between[j]}
+        key_of = {}
+        for row in prefixes[:, j]:
+            if tuple(row) not in key_of:
+                key_of[tuple(row)] = unscaled_key(ranking, row, distances, **options, **own)
+        keys = [key_of[tuple(row)] for row in prefixes[:, j]]
+        if aggregation == "sum":
+            out.append(keys)
+        elif aggregation == "log-rank":
+            out.append([math.log(rank) for rank in ranks_from_keys(keys, rank_mode)])
+        elif aggregation == "calibrated":
+            ranks = ranks_from_keys(keys, "position")
+            out.append([calibrated_score([float(g) for g in table[j]], rank, len(keys)) for rank in ranks])
+        else:
+            raise ValueError(aggregation)
+    return out
+
+
+def rank_by_sum(prefixes, pivot_distances, n_candidates, aggregation, *, ids=None, **options):
+    """(ids, sums) of the `n_candidates` objects of smallest sum, ties by ID; summed from space 0 on."""
+    scores = space_scores(prefixes, pivot_distances, aggregation, **options)
+    ids = list(range(len(prefixes))) if ids is None else [int(i) for i in ids]
+    rows = []
+    for x in range(len(prefixes)):
+        total = 0.0
+        for of_space in scores:
+            total = total + of_space[x]
+        rows.append((total, ids[x]))
+    rows = sorted(rows)[:n_candidates]
+    return [row[1] for row in rows], [row[0] for row in rows]
+
+
+def bin_of(position_rank, n_objects):
+    """Bin of u, lowest u first: bin b from the top holds 2^(-(b+1)/2) < u <= 2^(-b/2), the lowest one all below."""
+    u = position_rank / n_objects
+    return BINS - 1 - sum(1 for b in range(1, BINS) if u <= 2.0 ** (-b / 2))
+
+
+def calibration_of_counts(near, total):
+    """g at the bins from the numbers of near objects and of all objects in them, all over the same queries.
+
+    The likelihood ratio of a bin is the share of near objects over the share of all, in the sense of isotonic
+    regression (max-min formula): non-increasing in u. One near object more is taken to lie anywhere. Bins without
+    objects lie on straight lines: below the first other bin, on that of its first four bins.
+    """
+    used = [b for b in range(BINS) if total[b]]
+    if not used:
+        return [0.0] * BINS
+    n_total, n_near = sum(total), sum(near)
+
+    def ratio(low, high):
+        return sum(near[b] for b in used[low:high]) / (sum(total[b] for b in used[low:high]) / n_total)
+
+    def isotonic(i):
+        return min(max(ratio(low, high) for high in range(i + 1, len(used) + 1)) for low in range(i + 1))
+
+    known = {b: math.log((n_near + 1) / (isotonic(i) + 1)) for i, b in enumerate(used)}
+    table = []
+    for b in range(BINS):
+        below, above = max([u for u in used if u <= b], default=None), min([u for u in used if u >= b], default=None)
+        if below is None:
+            table.append(None)
+        elif above is None or above == below:
+            table.append(known[below])
+        else:
+            table.append(known[below] + (known[above] - known[below]) * (b - below) / (above - below))
+    first = used[0]
+    reach = min(4, BINS - 1 - first)
+    slope = (table[first + reach] - table[first]) / reach if reach else 0.0
+    return [table[first] - slope * (first - b) if b < first else table[b] for b in range(BINS)]
+
+
+def calibration(rows, distances, keys, n_near):
+    """g of one space. rows: query objects; distances[i][x], keys[i][x]: from the i-th of them to all objects."""
+    near, total = [0] * BINS, [0] * BINS
+    for i, row in enumerate(rows):
+        others = [x for x in range(len(keys[i])) if x != row]
+        ranks = ranks_from_keys([keys[i][x] for x in others], "position")
+        bins = [bin_of(rank, len(others)) for rank in ranks]
+        nearest = sorted(range(len(others)), key=lambda o: (distances[i][others[o]], o))[:n_near]
+        for o, b in enumerate(bins):
+            total[b] += 1
+            near[b] += o in nearest
+    return calibration_of_counts(near, total)
+
+
 # ---------------------------------------------------------------- bounds for inner nodes
 
 
