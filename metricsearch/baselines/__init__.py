@@ -8,6 +8,7 @@ from metricsearch.baselines.mi_file import MIFile, MIFileOptions
 from metricsearch.baselines.napp import NAPP, NAPPOptions
 from metricsearch.baselines.permutation_scan import PermutationScan
 from metricsearch.baselines.pp_index import PPIndex, PPIndexOptions
+from metricsearch.baselines.sketch_scan import SketchScan
 from metricsearch.baselines.vp_tree import VPTree
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "PPIndex",
     "PPIndexOptions",
     "PermutationScan",
+    "SketchScan",
     "VPTree",
 ]

@@ -45,14 +45,20 @@ class PivotIndex(MetricIndex):
 
     def build(self, objects: Any, ids: Any = None) -> Self:
         """See `MetricIndex.build`. The same objects, parameters and seed give the same pivots as in `PPPCodes`."""
-        pivots, chunks = pivots_and_chunks(
+        drawn = pivots_and_chunks(
             objects, self.metric, self.n_spaces, self.n_pivots, self.pivot_choice, self.seed, self._check_metric
         )
-        rows = np.concatenate([self._describe(pivots[:0], pivots), *(self._describe(part, pivots) for part in chunks)])
+        pivots = drawn.pivots
+        self._learn(drawn.sample, pivots)
+        parts = (self._describe(part, pivots) for part in drawn.chunks)
+        rows = np.concatenate([self._describe(pivots[:0], pivots), *parts])
         numbers, order = ObjectIds.number(ids, len(rows))
         self._keep(rows[order])
         self._pivots, self._ids = pivots, numbers
         return self
+
+    def _learn(self, sample: Batch, pivots: Batch) -> None:  # noqa: B027 (most learn nothing)
+        """Learn from a sample of the objects how to describe them; nothing that searches use may change yet."""
 
     @abstractmethod
     def _describe(self, objects: Batch, pivots: Batch) -> NDArray[Any]:

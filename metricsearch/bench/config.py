@@ -11,7 +11,17 @@ from metricsearch.bench.results import Setting
 from metricsearch.experiment.config import Count, Many, Number, OneOrMany, Seed, Table, Text
 from metricsearch.experiment.config_errors import read_toml, validated
 
-CANDIDATE_INDEXES = ("ppp", "m_index", "pp_index", "mi_file", "napp", "permutation_scan", "k_means_tree", "laesa")
+CANDIDATE_INDEXES = (
+    "ppp",
+    "m_index",
+    "pp_index",
+    "mi_file",
+    "napp",
+    "permutation_scan",
+    "k_means_tree",
+    "laesa",
+    "sketch_scan",
+)
 EXACT_INDEXES = ("k_means_tree", "laesa", "vp_tree", "exhaustive_scan")
 OwnIndex = Literal[
     "ppp",
@@ -22,6 +32,7 @@ OwnIndex = Literal[
     "permutation_scan",
     "k_means_tree",
     "laesa",
+    "sketch_scan",
     "vp_tree",
     "exhaustive_scan",
 ]

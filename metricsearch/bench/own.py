@@ -18,6 +18,7 @@ from metricsearch.baselines import (
     PermutationScan,
     PPIndex,
     PPIndexOptions,
+    SketchScan,
     VPTree,
 )
 from metricsearch.bench.adapters import known_keywords
@@ -45,6 +46,7 @@ _OWN = {
     "permutation_scan": _Own(PermutationScan),
     "k_means_tree": _Own(KMeansTree),
     "laesa": _Own(LAESA),
+    "sketch_scan": _Own(SketchScan),
     "vp_tree": _Own(VPTree),
     "exhaustive_scan": _Own(ExhaustiveScan),
 }

@@ -1,6 +1,7 @@
 """The pivots of a new index, chosen among the objects that it shall hold."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -13,6 +14,15 @@ from metricsearch.spaces.chunks import iterate_chunks, readable_twice, sample_ob
 PIVOT_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objects
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Pivots, the sample of objects they were chosen from, in random order, and all objects in checked batches."""
+
+    pivots: Batch
+    sample: Batch
+    chunks: Iterator[Batch]
+
+
 def pivots_and_chunks(
     objects: Any,
     metric: Metric,
@@ -21,8 +31,8 @@ def pivots_and_chunks(
     method: str,
     seed: int,
     check_metric: Callable[[Batch], None],
-) -> tuple[Batch, Iterator[Batch]]:
-    """(pivots, all objects in checked batches): λ·k pivots from a random sample, or the first chunks of an iterator.
+) -> Drawn:
+    """λ·k pivots from a random sample of the objects, or from the first chunks of an iterator.
 
     method: see `choose_pivots`. check_metric: refuses a metric that is none on the sample. Raises
     InvalidInputError.
@@ -37,4 +47,5 @@ def pivots_and_chunks(
         sample = concatenate(head) if head else metric.check([], "objects")
         chunks = chain(head, chunks)
     check_metric(sample)
-    return choose_pivots(metric, sample, n_spaces, n_pivots, method, rng), chunks
+    pivots = choose_pivots(metric, sample, n_spaces, n_pivots, method, rng)
+    return Drawn(pivots, sample[rng.permutation(len(sample))], chunks)

@@ -21,6 +21,7 @@ LAYERS = [
     ["spaces"],
     ["indexes"],
     ["partition", "store", "datasets", "report", "vocabulary", "verification"],
+    ["sketches"],
     ["ppp", "evaluation", "vocabtree", "features", "refinement"],
     ["collection", "baselines"],
     ["photos"],

@@ -1,0 +1,249 @@
+"""Choosing a sketch: what a kind leaves open is decided by how well the sketches of a sample order its neighbours."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricsearch.errors import InvalidInputError
+from metricsearch.sketches.coding import MAX_BITS, ScalarCode, allocate_bits, equal_bits
+from metricsearch.sketches.coordinates import Coordinates
+from metricsearch.sketches.kinds import VECTOR_SKETCHES, check_sketch_bytes
+from metricsearch.sketches.rabitq import RaBitQSketch
+from metricsearch.sketches.sketch import Altitude, CodedSketch, HyperplaneSketch, Sketch
+from metricsearch.spaces import Batch, Metric
+from metricsearch.threads import thread_map
+
+N_JUDGES = 128  # objects of the sample whose neighbours are looked for ...
+N_JUDGED = 2048  # ... among so many
+N_NEIGHBOURS = 10
+_POWERS = 1, 2
+_EXPONENTS = 0.0, 0.25, 0.5, 1.0  # γ: a coordinate of variance v gets the weight v^-γ
+_ALTITUDE_WEIGHTS = 0.0, 0.25, 0.5, 0.75, 1.0
+_EQUAL_BITS = 2, 3, 4
+_LEAST_VARIANCE = 1e-9  # of the largest: coordinates below it vary by rounding
+_PAIRS_DRAWN = 16  # pairs of pivots looked at for each that is chosen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    """Objects to learn from. distances: (s, P) to the pivots. truth: (q, s), of the first q objects to all."""
+
+    vectors: NDArray[np.float64] | None
+    distances: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    pivot_pairs: NDArray[np.float64]
+
+
+def fit_sketch(
+    kind: str, n_bytes: int, metric: Metric, pivots: Batch, sample: Batch, rng: np.random.Generator
+) -> Sketch:
+    """A sketch of `n_bytes` per object, learnt from a sample of the objects.
+
+    kind:
+    "landmark": principal coordinates by classical scaling with the pivots as landmarks, bits by water-filling, and the
+        altitude; the power of the distances, the weights of coordinates and of the altitude are those that order the
+        sample best.
+    "simplex": n-simplex projection (Connor, Vadicamo, Cardillo, Rabitti 2019), turned to its principal axes, bits by
+        water-filling, whole altitude: their "Zen" estimate.
+    "whitened": squared distances to the pivots, principal components of variance 1, 2, 3 or 4 bits each.
+    "hyperplane": which of two pivots is nearer, one bit per pair; pairs are balanced and little correlated.
+    "principal": principal components of the vectors themselves, bits by water-filling, and the altitude.
+    "rabitq": see `RaBitQSketch`. These two take vectors under the Euclidean distance only.
+    Raises InvalidInputError: unknown kind, a kind that the metric does not allow, too few bytes, objects or pivots.
+    """
+    check_sketch_bytes(kind, n_bytes)
+    if kind in VECTOR_SKETCHES and metric.name != "euclidean":
+        raise InvalidInputError(f"sketch: {kind} needs vectors and the euclidean distance, not {metric.name}")
+    if len(sample) < 2 or len(pivots) < 2:
+        raise InvalidInputError(f"sketch: needs 2 objects and 2 pivots, got {len(sample)} and {len(pivots)}")
+    return _KINDS[kind](n_bytes, _sampled(kind, metric, pivots, sample), rng)
+
+
+def encode_all(sketch: Sketch, metric: Metric, objects: Batch, pivots: Batch, n_threads: int) -> NDArray[np.uint8]:
+    """What `sketch.encode` gives, on several threads."""
+    parts = np.linspace(0, len(objects), n_threads + 1).astype(np.int64)
+
+    def codes_of(part: int) -> NDArray[np.uint8]:
+        return sketch.encode(metric, objects[parts[part] : parts[part + 1]], pivots)
+
+    return np.concatenate(thread_map(codes_of, range(n_threads), n_threads))
+
+
+def _sampled(kind: str, metric: Metric, pivots: Batch, sample: Batch) -> _Sample:
+    sample = sample[:N_JUDGED]
+    distances = metric.exact_pairwise(sample, pivots)
+    others = np.flatnonzero(distances.min(axis=1) > 0)  # pivots have no altitude
+    if len(others) >= 2:
+        sample, distances = sample[others], distances[others]
+    truth = metric.exact_pairwise(sample[: min(N_JUDGES, len(sample) // 2)], sample)
+    vectors = np.asarray(sample, dtype=np.float64) if kind in VECTOR_SKETCHES else None
+    return _Sample(vectors, distances, truth, metric.exact_pairwise(pivots, pivots))
+
+
+def _landmark(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    return _best(sample, (way for power in _POWERS for way in _scaled(n_bytes, sample, power, _EXPONENTS)))
+
+
+def _simplex(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    powers = (way for power in _POWERS for way in _scaled(n_bytes, sample, power, (0.0,), (1.0,)))
+    return _best(sample, powers)
+
+
+def _scaled(
+    n_bytes: int,
+    sample: _Sample,
+    power: int,
+    exponents: tuple[float, ...],
+    altitude_weights: tuple[float, ...] = _ALTITUDE_WEIGHTS,
+) -> Iterator[CodedSketch]:
+    coordinates = Coordinates.scaled(sample.pivot_pairs, power, MAX_BITS * n_bytes)
+    yield from _water_filled(
+        "landmark" if len(exponents) > 1 else "simplex", n_bytes, sample, coordinates, exponents, altitude_weights
+    )
+
+
+def _principal(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    coordinates = Coordinates.principal(_vectors(sample), MAX_BITS * n_bytes)
+    return _best(sample, _water_filled("principal", n_bytes, sample, coordinates, (0.0,), _ALTITUDE_WEIGHTS))
+
+
+def _water_filled(
+    kind: str,
+    n_bytes: int,
+    sample: _Sample,
+    coordinates: Coordinates,
+    exponents: tuple[float, ...],
+    altitude_weights: tuple[float, ...],
+) -> Iterator[CodedSketch]:
+    """Sketches for every weight of coordinates and altitude; without altitude its byte goes to the coordinates."""
+    inputs = sample.distances if sample.vectors is None else sample.vectors
+    located = coordinates.locate_exactly(inputs)
+    variances = located.coordinates.var(axis=0)
+    largest = variances.max(initial=0.0)
+    variances[variances <= _LEAST_VARIANCE * largest] = 0.0
+    for exponent in exponents:
+        ratios = np.divide(variances, largest, out=np.ones_like(variances), where=variances > 0)
+        weights = ratios**-exponent / (largest or 1.0)
+        for has_altitude in (False, True):
+            n_coded = n_bytes - has_altitude
+            code = ScalarCode.fit(
+                located.coordinates, allocate_bits(variances * weights, 8 * n_coded), weights, n_coded
+            )
+            trimmed = _trimmed(coordinates, code)
+            for weight in altitude_weights:
+                if (weight > 0) == has_altitude:
+                    altitudes = trimmed[0].locate_exactly(inputs).altitudes if has_altitude else None
+                    altitude = None if altitudes is None else Altitude.fit(altitudes, weight / (largest or 1.0))
+                    yield CodedSketch(kind, n_bytes, *trimmed, altitude)
+
+
+def _trimmed(coordinates: Coordinates, code: ScalarCode) -> tuple[Coordinates, ScalarCode]:
+    """Without the coordinates that get no bits: the altitude is above those that are coded."""
+    kept = Coordinates(
+        coordinates.power,
+        coordinates.offset,
+        np.ascontiguousarray(coordinates.projection[:, code.columns]),
+        coordinates.centre,
+        coordinates.of_vectors,
+    )
+    columns = np.arange(len(code.columns))
+    return kept, ScalarCode(code.n_bytes, columns, code.bits, code.byte_of, code.shift_of, code.centres, code.weights)
+
+
+def _whitened(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    def of(bits_each: int) -> CodedSketch:
+        coordinates = Coordinates.whitened(sample.distances, 2, 8 * n_bytes // bits_each)
+        located = coordinates.locate_exactly(sample.distances)
+        n = coordinates.n_coordinates
+        bits = equal_bits(n, 8 * n_bytes, bits_each)
+        return CodedSketch(
+            "whitened", n_bytes, *_trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, np.ones(n), n_bytes))
+        )
+
+    return _best(sample, map(of, _EQUAL_BITS))
+
+
+def _hyperplane(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    n_pivots, n_bits = len(sample.pivot_pairs), 8 * n_bytes
+    drawn = np.sort(rng.integers(n_pivots, size=(_PAIRS_DRAWN * n_bits, 2)), axis=1)
+    drawn = np.unique(drawn[drawn[:, 0] != drawn[:, 1]], axis=0)
+    sides = np.where(sample.distances[:, drawn[:, 1]] >= sample.distances[:, drawn[:, 0]], 1.0, -1.0)
+    chosen = _little_correlated(sides, min(n_bits, len(drawn)))
+    coordinates = Coordinates.hyperplanes(drawn[chosen], sample.pivot_pairs)
+    n = len(chosen)
+    places = np.arange(n)
+    squares = float((coordinates.locate_exactly(sample.distances).coordinates ** 2).mean()) or 1.0
+    weights = np.full(n, 1 / squares)
+    code = ScalarCode(n_bytes, places, np.ones(n, np.int64), places // 8, places % 8, np.tile([-1.0, 1.0], n), weights)
+    return HyperplaneSketch("hyperplane", n_bytes, coordinates, code)
+
+
+def _little_correlated(sides: NDArray[np.float64], n_wanted: int) -> NDArray[np.int64]:
+    """Columns of sides (s, m), each -1, 0 or 1, so that each next one has the least mean square and correlations.
+
+    The worst of its mean and its correlations with those chosen before counts; ties: the first.
+    """
+    worst = np.abs(sides.mean(axis=0))
+    chosen: list[int] = []
+    for _ in range(n_wanted):
+        worst[chosen[-1:]] = np.inf
+        best = int(np.argmin(worst))
+        chosen.append(best)
+        worst = np.maximum(worst, np.abs(sides.T @ sides[:, best]) / len(sides))
+    return np.array(chosen, dtype=np.int64)
+
+
+def _rabitq(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    return RaBitQSketch.fit(_vectors(sample), n_bytes, rng)
+
+
+def _vectors(sample: _Sample) -> NDArray[np.float64]:
+    if sample.vectors is None:
+        raise RuntimeError("a sketch of vectors without vectors")
+    return sample.vectors
+
+
+def _best(sample: _Sample, sketches: Iterator[CodedSketch]) -> CodedSketch:
+    """The sketch under which the true neighbours of the judges stand first: least mean logarithm of their ranks."""
+    n_judges = len(sample.truth)
+    truth = sample.truth.copy()
+    truth[np.arange(n_judges), np.arange(n_judges)] = np.inf  # not itself
+    n_neighbours = min(N_NEIGHBOURS, truth.shape[1] - 1)
+    near = np.argsort(truth, axis=1, kind="stable")[:, :n_neighbours]
+    losses = []
+    found = []
+    for sketch in sketches:
+        estimates = _estimates(sketch, sample, n_judges)
+        estimates[np.arange(n_judges), np.arange(n_judges)] = np.inf
+        of_near = np.take_along_axis(estimates, near, axis=1)
+        ranks = (estimates[:, None, :] < of_near[:, :, None]).sum(axis=2)
+        losses.append(float(np.log1p(ranks).mean()))
+        found.append(sketch)
+    return found[int(np.argmin(losses))]
+
+
+def _estimates(sketch: CodedSketch, sample: _Sample, n_judges: int) -> NDArray[np.float64]:
+    """Estimates (n_judges, s) between objects of the sample, the left uncoded."""
+    inputs = sample.distances if sample.vectors is None else sample.vectors
+    located = sketch.coordinates.locate_exactly(inputs)
+    scale = np.sqrt(sketch.code.weights)
+    codes, _ = sketch.code.encode(located.coordinates, np.zeros(located.coordinates.shape))
+    left = located.coordinates[:n_judges, sketch.code.columns] * scale
+    right = sketch.code.decode(codes) * scale
+    estimates = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
+    if sketch.altitude is not None:
+        of_altitudes, _ = sketch.altitude.encode(located.altitudes, np.zeros(len(located.altitudes)))
+        estimates += sketch.altitude.costs()[of_altitudes]
+    return np.asarray(estimates)
+
+
+_KINDS: dict[str, Callable[[int, _Sample, np.random.Generator], Sketch]] = {
+    "landmark": _landmark,
+    "simplex": _simplex,
+    "whitened": _whitened,
+    "hyperplane": _hyperplane,
+    "principal": _principal,
+    "rabitq": _rabitq,
+}
