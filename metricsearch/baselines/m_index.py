@@ -61,8 +61,8 @@ class MIndex(CandidateIndex[MIndexOptions]):
         self.metric = self._codes.metric
 
     @property
-    def _pivots(self) -> Batch | None:  # as every index with pivots has them
-        return self._codes._pivots
+    def _pivots(self) -> Batch:  # as every index with pivots has them
+        return self._codes.flat_pivots
 
     def build(self, objects: Any, ids: Any = None) -> Self:
         """See `MetricIndex.build`."""

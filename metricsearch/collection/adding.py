@@ -1,4 +1,4 @@
-"""What an add hands to the object store: checked chunks with their IDs, and the prefixes of the index on the way."""
+"""What an add hands to the object store: checked chunks with their IDs, and the codes of the index on the way."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
+from metricsearch.ppp import Codes
 from metricsearch.spaces import Batch
 from metricsearch.validation import MAX_ID
 
@@ -13,9 +14,9 @@ Ids = NDArray[np.int64]
 
 
 class Addition:
-    """Iterates once over (ids, batch); keeps the IDs given out and, with an index, the prefixes (n, λ, l).
+    """Iterates once over (ids, batch); keeps the IDs given out and, with an index, their codes.
 
-    numbers: one ID per object, or None: next_id, next_id + 1, ... prefixes_of: of a batch; None = no index.
+    numbers: one ID per object, or None: next_id, next_id + 1, ... codes_of: of a batch; None = no index.
     Raises InvalidInputError where numbers do not match the objects, before the last chunk is handed on.
     """
 
@@ -24,18 +25,18 @@ class Addition:
         chunks: Iterator[Batch],
         numbers: Ids | None,
         next_id: int,
-        prefixes_of: Callable[[Batch], NDArray[np.uint16]] | None,
+        codes_of: Callable[[Batch], Codes] | None,
     ) -> None:
-        self._chunks, self._numbers, self._next_id, self._prefixes_of = chunks, numbers, next_id, prefixes_of
+        self._chunks, self._numbers, self._next_id, self._codes_of = chunks, numbers, next_id, codes_of
         self._ids: list[Ids] = []
-        self._prefixes: list[NDArray[np.uint16]] = []
+        self._codes: list[Codes] = []
 
     def __iter__(self) -> Iterator[tuple[Ids, Batch]]:
         start = 0
         for batch in self._chunks:
             ids = self._take(start, start + len(batch))
-            if self._prefixes_of is not None:
-                self._prefixes.append(self._prefixes_of(batch))
+            if self._codes_of is not None:
+                self._codes.append(self._codes_of(batch))
             self._ids.append(ids)
             yield ids, batch
             start += len(batch)
@@ -62,6 +63,6 @@ class Addition:
         return np.concatenate(self._ids) if self._ids else np.empty(0, dtype=np.int64)
 
     @property
-    def prefixes(self) -> NDArray[np.uint16]:
-        """Prefixes (n, λ, l) of the same objects."""
-        return np.concatenate(self._prefixes)
+    def codes(self) -> Codes:
+        """Codes of the same objects."""
+        return Codes.joined(self._codes)

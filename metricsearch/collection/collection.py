@@ -149,7 +149,7 @@ class Collection:
         is_new = self._store is None
         store = self._require_store(first, provenance)
         next_id = store.next_id()
-        addition = Addition(chain([first], chunks), numbers, next_id, None if index is None else index.compute_prefixes)
+        addition = Addition(chain([first], chunks), numbers, next_id, None if index is None else index.compute_codes)
         try:
             store.add(addition)
         except BaseException:
@@ -157,7 +157,7 @@ class Collection:
                 self._discard_store(store)
             raise
         if index is not None:
-            index.insert_prefixes(addition.prefixes, addition.ids)
+            index.insert_codes(addition.codes, addition.ids)
             self._adopt(index, store.version, saved=False)
         return addition.ids
 
@@ -189,9 +189,9 @@ class Collection:
         store = self._store
         parameters = self._manifest.index_parameters if index is None else index.parameters()
         new = PPPCodes.from_parameters(parameters, metric=self.metric, n_threads=self.n_threads)
-        pivots = pivots_for(new, store, pivots, self._manifest.dimension)
+        pivots, sample = pivots_for(new, store, pivots, self._manifest.dimension)
         batches = counted((batch for _, batch in store.chunks(CHUNK_OBJECTS)), "index", store, progress)
-        new.build(batches, store.ids(), pivots=pivots)
+        new.build(batches, store.ids(), pivots=pivots, sample=sample)
         self._save_index(new, store.version)
         store.seal()
 

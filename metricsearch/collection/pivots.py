@@ -10,16 +10,15 @@ from metricsearch.spaces import Batch
 from metricsearch.store import ObjectStore
 
 
-def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int | None) -> Batch:
-    """Checked pivots for the unbuilt `index`; its metric is tried on the sample unless it may be non-metric.
+def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int | None) -> tuple[Batch, Batch]:
+    """Checked pivots for the unbuilt `index`, and a sample of the objects in random order.
 
-    Raises InvalidInputError, NonMetricError.
+    The metric is tried on the sample unless it may be non-metric. Raises InvalidInputError, NonMetricError.
     """
     ids, rng = store.ids(), np.random.default_rng(index.seed)
     n_sample = min(len(ids), PIVOT_SAMPLE_FACTOR * index.n_spaces * index.n_pivots)
-    if pivots is None or not index.allow_nonmetric:
-        sample = store.get(np.sort(rng.choice(ids, size=n_sample, replace=False)))
-        index.check_metric(sample)
+    sample = store.get(np.sort(rng.choice(ids, size=n_sample, replace=False)))
+    index.check_metric(sample)
     if pivots is None:
         pivots = choose_pivots(index.metric, sample, index.n_spaces, index.n_pivots, index.pivot_choice, rng)
-    return index.check_pivots(pivots, dimension)
+    return index.check_pivots(pivots, dimension), sample[rng.permutation(len(sample))]

@@ -6,7 +6,7 @@ depend only on the set of (ID, prefixes), not on the order in which objects came
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from metricsearch.errors import CorruptedError, DuplicateIdError, InvalidInputError, UnknownIdError
 from metricsearch.ppp.aggregation import Records
 from metricsearch.ppp.tree import PPPTree, build_tree, check_tree, decode_tree
+from metricsearch.sketches import SketchQuery
 from metricsearch.threads import thread_map
 
 SAMPLE_SHARE = 16  # one object in so many keeps its uncompressed prefixes, which tell a query how deep to read ...
@@ -29,31 +30,74 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """What is kept of n objects. prefixes: (n, λ, l) uint16. sketches: (n, B) uint8, B = 0 where there are none."""
+
+    prefixes: NDArray[np.uint16]
+    sketches: NDArray[np.uint8]
+
+    @classmethod
+    def unsketched(cls, prefixes: NDArray[np.uint16]) -> "Codes":
+        """Prefixes alone."""
+        return cls(prefixes, np.empty((len(prefixes), 0), dtype=np.uint8))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Codes"]) -> "Codes":
+        """One behind the other; at least one."""
+        return cls(np.concatenate([part.prefixes for part in parts]), np.concatenate([part.sketches for part in parts]))
+
+    def __len__(self) -> int:
+        return len(self.prefixes)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> "Codes":
+        return Codes(self.prefixes[rows], self.sketches[rows])
+
+
 @dataclass(slots=True)
 class _Inserted:
-    """Objects that are not in the trees yet: a growing table of prefixes; rows that are in it never change."""
+    """Objects that are not in the trees yet: a growing table of codes; rows that are in it never change."""
 
     prefixes: NDArray[np.uint16]  # (λ, capacity, l), so that a query searches one space without copying
+    sketches: NDArray[np.uint8]  # (capacity, B)
     ids: NDArray[np.int64]  # (capacity,)
     n: int = 0
 
-    def append(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
+    @classmethod
+    def empty(cls, n_spaces: int, prefix_length: int, sketch_bytes: int) -> "_Inserted":
+        prefixes = np.empty((n_spaces, 0, prefix_length), np.uint16)
+        return cls(prefixes, np.empty((0, sketch_bytes), np.uint8), np.empty(0, np.int64))
+
+    def append(self, codes: Codes, ids: NDArray[np.int64]) -> None:
         if self.n + len(ids) > len(self.ids):
             capacity = max(self.n + len(ids), 2 * len(self.ids), 64)
-            n_spaces, _, length = self.prefixes.shape
-            table = np.empty((n_spaces, capacity, length), dtype=np.uint16)
-            table[:, : self.n], self.prefixes = self.prefixes[:, : self.n], table
-            numbers = np.empty(capacity, dtype=np.int64)
-            numbers[: self.n], self.ids = self.ids[: self.n], numbers
-        self.prefixes[:, self.n : self.n + len(ids)] = prefixes.swapaxes(0, 1)
-        self.ids[self.n : self.n + len(ids)] = ids
-        self.n += len(ids)
+            self.prefixes, self.sketches, self.ids = (
+                self._grown(table, capacity, axis)
+                for table, axis in ((self.prefixes, 1), (self.sketches, 0), (self.ids, 0))
+            )
+        end = self.n + len(ids)
+        self.prefixes[:, self.n : end] = codes.prefixes.swapaxes(0, 1)
+        self.sketches[self.n : end] = codes.sketches
+        self.ids[self.n : end] = ids
+        self.n = end
+
+    def _grown(self, table: NDArray[Any], capacity: int, axis: int) -> NDArray[Any]:
+        shape = (*table.shape[:axis], capacity, *table.shape[axis + 1 :])
+        grown = np.empty(shape, dtype=table.dtype)
+        used = (slice(None),) * axis + (slice(self.n),)
+        grown[used] = table[used]
+        return grown
 
     def in_space(self, space: int) -> NDArray[np.uint16]:
         """(n, l) prefixes in one space, a read-only view."""
-        prefixes = self.prefixes[space, : self.n]
-        prefixes.flags.writeable = False  # like mapped arrays: kernels compile once for both
-        return prefixes
+        return _readonly(self.prefixes[space, : self.n])
+
+
+def _readonly(array: NDArray[Any]) -> NDArray[Any]:
+    """A view like those of mapped arrays: kernels compile once for both."""
+    view = array[...]
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +113,24 @@ class View:
     n_ordinals: int
     tree_ids: NDArray[np.int64]  # empty: the ID is the ordinal
     inserted_ids: NDArray[np.int64]
+    sketches: NDArray[np.uint8]  # (n, B) of the objects in the trees, and of those inserted since
+    inserted_sketches: NDArray[np.uint8]
+
+    @property
+    def ordinals(self) -> NDArray[np.int64]:
+        """(n_objects,) int64 of all objects, ascending."""
+        removed = self.records[0].removed
+        return np.flatnonzero(~removed) if removed.size else np.arange(self.n_ordinals)
+
+    def estimates(self, query: SketchQuery, ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(m,) float32, what the sketches say of the distances of objects."""
+        in_tree = ordinals < len(self.sketches)
+        if in_tree.all():
+            return query.estimates(self.sketches, ordinals)
+        estimates = np.empty(len(ordinals), dtype=np.float32)
+        estimates[in_tree] = query.estimates(self.sketches, ordinals[in_tree])
+        estimates[~in_tree] = query.estimates(self.inserted_sketches, ordinals[~in_tree] - len(self.sketches))
+        return estimates
 
     def ids_of(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
         """IDs of ordinals."""
@@ -109,31 +171,39 @@ def _locked(method: Callable[Concatenate["Content", P], R]) -> Callable[Concaten
 
 
 class Content:
-    """Codes and IDs of an index with λ spaces, k pivots and prefix length l."""
+    """Codes and IDs of an index with λ spaces, k pivots, prefix length l and sketches of B bytes."""
 
-    def __init__(self, n_spaces: int, n_pivots: int, prefix_length: int, n_threads: int) -> None:
+    def __init__(self, n_spaces: int, n_pivots: int, prefix_length: int, sketch_bytes: int, n_threads: int) -> None:
         self.n_spaces, self.n_pivots, self.prefix_length = n_spaces, n_pivots, prefix_length
+        self.sketch_bytes = sketch_bytes
         self._n_threads = n_threads
         self.lock = threading.RLock()  # changes replace arrays, or append behind what a view sees
-        self._set_trees(np.empty((0, n_spaces, prefix_length), dtype=np.uint16), np.empty(0, dtype=np.int64))
+        prefixes, sketches = np.empty((0, n_spaces, prefix_length), np.uint16), np.empty((0, sketch_bytes), np.uint8)
+        self._set_trees(Codes(prefixes, sketches), np.empty(0, dtype=np.int64))
 
-    def _set_trees(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
+    def _set_trees(self, codes: Codes, ids: NDArray[np.int64]) -> None:
         order = np.argsort(ids, kind="stable")
-        prefixes, ids = prefixes[order], ids[order]
+        codes, ids = codes[order], ids[order]
+        prefixes = codes.prefixes
         columns = [np.ascontiguousarray(prefixes[:, j]) for j in range(self.n_spaces)]
         trees = thread_map(lambda column: build_tree(column, self.n_pivots), columns, self._n_threads)
         n_sample = min(len(ids), int(np.clip(len(ids) // SAMPLE_SHARE, *SAMPLE_SIZES)))
         picked = np.arange(n_sample) * len(ids) // max(n_sample, 1)
         sample = np.stack([column[picked] for column in columns])
-        self._adopt(trees, len(ids), ids if (ids != np.arange(len(ids))).any() else np.empty(0, dtype=np.int64), sample)
+        tree_ids = ids if (ids != np.arange(len(ids))).any() else np.empty(0, dtype=np.int64)
+        self._adopt(trees, len(ids), tree_ids, sample, codes.sketches)
 
     def _adopt(
-        self, trees: list[PPPTree], n_tree: int, tree_ids: NDArray[np.int64], sample: NDArray[np.uint16]
+        self,
+        trees: list[PPPTree],
+        n_tree: int,
+        tree_ids: NDArray[np.int64],
+        sample: NDArray[np.uint16],
+        sketches: NDArray[np.uint8],
     ) -> None:
-        sample.flags.writeable = False  # like mapped arrays: kernels compile once for both
-        self.trees, self.n_tree, self.sample = trees, n_tree, sample
+        self.trees, self.n_tree, self.sample, self._sketches = trees, n_tree, _readonly(sample), _readonly(sketches)
         self._tree_ids = tree_ids  # empty: the ID is the ordinal
-        self._inserted = _Inserted(np.empty((self.n_spaces, 0, self.prefix_length), np.uint16), np.empty(0, np.int64))
+        self._inserted = _Inserted.empty(self.n_spaces, self.prefix_length, self.sketch_bytes)
         self._inserted_ordinals: dict[int, int] = {}
         self._removed = np.empty(0, dtype=np.bool_)
         self._n_removed = 0
@@ -154,8 +224,8 @@ class Content:
             Records(tree, self.n_tree, self.n_pivots, self._removed, inserted.in_space(j))
             for j, tree in enumerate(self.trees)
         ]
-        ids = inserted.ids[: inserted.n]
-        return View(records, self.sample, len(self), self.n_ordinals, self._tree_ids, ids)
+        ids, sketches = inserted.ids[: inserted.n], _readonly(inserted.sketches[: inserted.n])
+        return View(records, self.sample, len(self), self.n_ordinals, self._tree_ids, ids, self._sketches, sketches)
 
     def ids(self) -> NDArray[np.int64]:
         """IDs of all objects, ascending."""
@@ -184,15 +254,15 @@ class Content:
         return max(largest, int(self._inserted.ids[: self._inserted.n].max(initial=-1))) + 1
 
     @_locked
-    def insert(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
-        """Add objects given by their prefixes (n, λ, l); raises DuplicateIdError if an ID is taken."""
+    def insert(self, codes: Codes, ids: NDArray[np.int64]) -> None:
+        """Add objects given by their codes; raises DuplicateIdError if an ID is taken."""
         taken = self.ordinals_of(ids) >= 0
         if taken.any():
             raise DuplicateIdError(f"ids: ID {ids[np.argmax(taken)]} is already in the index; remove it first")
         if self.n_ordinals + len(ids) > MAX_OBJECTS:
             raise InvalidInputError(f"objects: an index holds at most {MAX_OBJECTS} objects; split the collection")
         start = self.n_ordinals
-        self._inserted.append(prefixes, ids)
+        self._inserted.append(codes, ids)
         self._inserted_ordinals.update(zip(ids.tolist(), range(start, start + len(ids)), strict=True))
         if self._removed.size:
             self._removed = np.concatenate([self._removed, np.zeros(len(ids), dtype=np.bool_)])
@@ -221,7 +291,8 @@ class Content:
         """Build the trees anew from the objects that are left; without changes since the last time, do nothing."""
         if self._inserted.n or self._n_removed:
             alive = self._alive()
-            self._set_trees(self.all_prefixes()[alive], self.view().ids_of(alive))
+            sketches = np.concatenate([self._sketches, self._inserted.sketches[: self._inserted.n]])
+            self._set_trees(Codes(self.all_prefixes(), sketches)[alive], self.view().ids_of(alive))
 
     def all_prefixes(self) -> NDArray[np.uint16]:
         """Prefixes (n_ordinals, λ, l) of every ordinal."""
@@ -249,18 +320,22 @@ class Content:
             "ordinals": sum(ids.nbytes for _, _, ids in pools),
             "ids": self._tree_ids.nbytes,
             "sample": self.sample.nbytes,
-            "inserted": self._inserted.prefixes.nbytes + self._inserted.ids.nbytes + self._directory_bytes(),
+            "sketches": self._sketches.nbytes,
+            "inserted": self._inserted_bytes(),
             "removed": self._removed.nbytes,
         }
 
-    def _directory_bytes(self) -> int:
+    def _inserted_bytes(self) -> int:
+        tables = self._inserted.prefixes.nbytes + self._inserted.sketches.nbytes + self._inserted.ids.nbytes
         numbers = self._inserted_ordinals
-        return sys.getsizeof(numbers) + 2 * sys.getsizeof(MAX_OBJECTS) * len(numbers) if numbers else 0
+        return tables + (sys.getsizeof(numbers) + 2 * sys.getsizeof(MAX_OBJECTS) * len(numbers) if numbers else 0)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, after consolidation."""
         self.consolidate()
         arrays: dict[str, NDArray[Any]] = {"ids": self._tree_ids, "sample": self.sample}
+        if self.sketch_bytes:
+            arrays["sketches"] = self._sketches
         for j, tree in enumerate(self.trees):
             arrays |= {f"space{j}-{name.replace('_', '-')}": array for name, array in tree.arrays().items()}
         return arrays
@@ -275,6 +350,7 @@ class Content:
                 for j in range(self.n_spaces)
             ]
             tree_ids, sample = arrays["ids"], arrays["sample"]
+            sketches = arrays["sketches"] if self.sketch_bytes else np.empty((n, 0), dtype=np.uint8)
         except KeyError as missing:
             raise CorruptedError(f"{where}: index array {missing} is missing; rebuild the index") from None
         for tree in trees:
@@ -282,6 +358,7 @@ class Content:
         shape = (self.n_spaces, min(n, sample.shape[1]) if sample.ndim == 3 else -1, self.prefix_length)
         ids_fit = tree_ids.dtype == np.int64 and (not len(tree_ids) or len(tree_ids) == n)
         sample_fits = sample.dtype == np.uint16 and sample.shape == shape and (sample < self.n_pivots).all()
-        if not (ids_fit and sample_fits and (np.diff(tree_ids) > 0).all()):
+        sketches_fit = sketches.dtype == np.uint8 and sketches.shape == (n, self.sketch_bytes)
+        if not (ids_fit and sample_fits and sketches_fit and (np.diff(tree_ids) > 0).all()):
             raise CorruptedError(f"{where}: the index arrays do not fit {n} objects; rebuild the index")
-        self._adopt(trees, n, tree_ids, sample)
+        self._adopt(trees, n, tree_ids, sample, sketches)

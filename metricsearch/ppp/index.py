@@ -1,7 +1,7 @@
 """PPPCodes: the index of several pivot spaces, from objects to candidates (spec sections 1 to 3)."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -9,18 +9,26 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError, NonMetricError
 from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
-from metricsearch.partition import PIVOT_CHOICES, nearest_pivots, pivot_pairs, pivots_and_chunks
+from metricsearch.partition import PIVOT_CHOICES, Drawn, nearest_pivots, pivot_pairs, pivots_and_chunks
 from metricsearch.ppp.aggregation import Block, Progress
-from metricsearch.ppp.content import Content, check_prefixes
+from metricsearch.ppp.content import Codes, Content, check_prefixes
 from metricsearch.ppp.ranking import Ranking, RankingOptions, ranking_tables
-from metricsearch.ppp.scores import NO_CALIBRATION, ObjectSample, check_table, learn_calibration, require_calibration
-from metricsearch.ppp.searching import candidate_blocks
+from metricsearch.ppp.saving import Learnt
+from metricsearch.ppp.scores import NO_CALIBRATION, ObjectSample, learn_calibration, require_calibration
+from metricsearch.ppp.searching import candidate_blocks, sketched_blocks
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
+from metricsearch.sketches import (
+    SKETCHES,
+    VECTOR_SKETCHES,
+    Sketch,
+    check_sketch_bytes,
+    encode_all,
+    fit_sketch,
+)
 from metricsearch.spaces import (
     Batch,
     Metric,
     Ragged,
-    batch_nbytes,
     check_user_metric,
     get_metric,
 )
@@ -30,6 +38,8 @@ from metricsearch.validation import MAX_ID, check_choice, check_ids, check_integ
 
 MAX_SPACES = 255
 MAX_PIVOTS = 65536
+PIVOT_SKETCHES = tuple(kind for kind in SKETCHES if kind not in VECTOR_SKETCHES)
+_SKETCH_SALT = 2  # of the random numbers that fit sketches
 
 
 class PPPCodes(CandidateIndex[RankingOptions]):
@@ -38,6 +48,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
     metric: name, specification, `Metric` or user function `f(a, b) -> float` (on vectors; wrap it in
         `FunctionMetric` for other kinds). n_spaces (λ), n_pivots (k), prefix_length (l). options: defaults of every
         query. pivot_choice: see `choose_pivots`. n_threads: None = all cores; results do not depend on it.
+        sketch: kind of sketches ("landmark", "simplex", "whitened", "hyperplane": see `fit_sketch`) that put candidates
+        in order before they are read, over all λ·k pivots; None = none. sketch_bytes: memory of each.
         allow_nonmetric: take a user function although it breaks a metric postulate on a sample of the data.
     """
 
@@ -50,6 +62,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         prefix_length: int = 8,
         options: RankingOptions | None = None,
         pivot_choice: str = "random",
+        sketch: str | None = None,
+        sketch_bytes: int = 32,
         seed: int = 0,
         n_threads: int | None = None,
         allow_nonmetric: bool = False,
@@ -60,49 +74,60 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         self.prefix_length = check_integer(prefix_length, "prefix_length", 1, min(self.n_pivots, MAX_PREFIX_LENGTH))
         self.options = options or RankingOptions()
         self.pivot_choice = check_choice(pivot_choice, "pivot_choice", PIVOT_CHOICES)
+        self.sketch = None if sketch is None else check_choice(sketch, "sketch", PIVOT_SKETCHES)
+        self.sketch_bytes = 0 if sketch is None else check_sketch_bytes(sketch, sketch_bytes)
         self.seed = check_integer(seed, "seed", 0)
         self.n_threads = resolve_threads(n_threads)
         self.allow_nonmetric = allow_nonmetric
         self._check_options(self.options)
-        self._pivots: Batch | None = None
+        self._learnt = Learnt()
         self._pivot_pairs: NDArray[np.float64] | None = None
-        self._calibration = NO_CALIBRATION
         self._content = self._new_content()
 
     def _new_content(self) -> Content:
-        return Content(self.n_spaces, self.n_pivots, self.prefix_length, self.n_threads)
+        return Content(self.n_spaces, self.n_pivots, self.prefix_length, self.sketch_bytes, self.n_threads)
 
     # ------------------------------------------------------------------ building
 
-    def build(self, objects: Any, ids: Any = None, *, pivots: Any = None) -> "PPPCodes":
+    def build(self, objects: Any, ids: Any = None, *, pivots: Any = None, sample: Any = None) -> "PPPCodes":
         """Choose pivots and index `objects`, replacing what the index held.
 
         objects: a sequence (array, h5py dataset, list), something with `chunks(size)`, or an iterator of chunks;
             read chunk by chunk. Pivots are chosen from a random sample, or from the first chunks of an iterator.
         ids: one int64 >= 0 per object; None = 0, 1, 2, ...
-        pivots: λ·k objects to use instead, space after space.
+        pivots: λ·k objects to use instead, space after space. sample: with them, objects to learn the sketches from.
         Raises InvalidInputError (and leaves the index as it was) for bad objects, IDs or too few objects.
         """
         if pivots is None:
             drawn = pivots_and_chunks(
                 objects, self.metric, self.n_spaces, self.n_pivots, self.pivot_choice, self.seed, self.check_metric
             )
-            pivots, chunks = drawn.pivots, drawn.chunks
         else:
-            pivots, chunks = self.check_pivots(pivots), iterate_chunks(objects, self.metric)
-            self.check_metric(pivots)
-        sample = ObjectSample(self.seed)
+            checked = self.check_pivots(pivots)
+            learnt_from = (
+                checked if sample is None else self.metric.check(sample, "sample", self.metric.kind.width(checked))
+            )
+            drawn = Drawn(checked, learnt_from, iterate_chunks(objects, self.metric))
+            self.check_metric(checked)
+        pivots = drawn.pivots
+        fitted = None
+        if self.sketch is not None:
+            rng = np.random.default_rng([self.seed, _SKETCH_SALT])
+            fitted = fit_sketch(self.sketch, self.sketch_bytes, self.metric, pivots, drawn.sample, rng)
+        passing = ObjectSample(self.seed)
         learns = self.options.aggregation == "calibrated"
-        prefixes = self._stream_prefixes(sample.passing(chunks) if learns else chunks, pivots)
-        numbers = np.arange(len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
+        codes = self._stream_codes(passing.passing(drawn.chunks) if learns else drawn.chunks, pivots, fitted)
+        numbers = np.arange(len(codes)) if ids is None else check_ids(ids, "ids", len(codes))
         content = self._new_content()
-        content.insert(prefixes, numbers)
+        content.insert(codes, numbers)
         content.consolidate()
         pairs, calibration = None, NO_CALIBRATION
         if learns:
             pairs = self._pairs_of(pivots) if self.options.ranking == "diff_norm" else None
-            calibration = learn_calibration(self.metric, sample, prefixes, pivots, pairs, self.options, self.n_threads)
-        self._pivots, self._pivot_pairs, self._calibration, self._content = pivots, pairs, calibration, content
+            calibration = learn_calibration(
+                self.metric, passing, codes.prefixes, pivots, pairs, self.options, self.n_threads
+            )
+        self._learnt, self._pivot_pairs, self._content = Learnt(pivots, calibration, fitted), pairs, content
         return self
 
     def insert(self, objects: Any, ids: Any = None) -> NDArray[np.int64]:
@@ -110,22 +135,22 @@ class PPPCodes(CandidateIndex[RankingOptions]):
 
         Raises MissingIndexError before the first `build`, DuplicateIdError or InvalidInputError (nothing inserted).
         """
-        pivots = self._require_pivots()
-        prefixes = self._stream_prefixes(iterate_chunks(objects, self.metric, self.width), pivots)
+        pivots = self.flat_pivots
+        codes = self._stream_codes(iterate_chunks(objects, self.metric, self.width), pivots, self._learnt.sketch)
         next_id = self._content.next_id()
-        if ids is None and next_id + len(prefixes) - 1 > MAX_ID:
+        if ids is None and next_id + len(codes) - 1 > MAX_ID:
             raise InvalidInputError(f"ids: none are left to follow the largest one, {next_id - 1}; pass the IDs")
-        numbers = np.arange(next_id, next_id + len(prefixes)) if ids is None else check_ids(ids, "ids", len(prefixes))
-        self._content.insert(prefixes, numbers)
+        numbers = np.arange(next_id, next_id + len(codes)) if ids is None else check_ids(ids, "ids", len(codes))
+        self._content.insert(codes, numbers)
         return numbers
 
-    def insert_prefixes(self, prefixes: NDArray[np.uint16], ids: NDArray[np.int64]) -> None:
-        """Index objects whose prefixes are known from `compute_prefixes`. Raises DuplicateIdError."""
-        self._content.insert(prefixes, ids)
+    def insert_codes(self, codes: Codes, ids: NDArray[np.int64]) -> None:
+        """Index objects whose codes are known from `compute_codes`. Raises DuplicateIdError."""
+        self._content.insert(codes, ids)
 
-    def compute_prefixes(self, batch: Batch) -> NDArray[np.uint16]:
-        """Prefixes (n, λ, l) of checked objects, without indexing them. Raises MissingIndexError."""
-        return self._prefixes(batch, self._require_pivots())
+    def compute_codes(self, batch: Batch) -> Codes:
+        """What the index would keep of checked objects, without indexing them. Raises MissingIndexError."""
+        return self._codes(batch, self.flat_pivots, self._learnt.sketch)
 
     def check_metric(self, sample: Batch) -> None:
         """Raise NonMetricError if a user function breaks a postulate on `sample` and this was not allowed."""
@@ -148,12 +173,14 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         """Index of given prefixes (n, λ, l), integers below n_pivots; `rank` works without pivots."""
         table = check_prefixes(prefixes)
         index = cls(n_spaces=table.shape[1], prefix_length=table.shape[2], **parameters)
+        if index.sketch is not None:
+            raise InvalidInputError("sketch: cannot be made from prefixes; build the index from its objects")
         if table.max(initial=0) >= index.n_pivots:
             raise InvalidInputError(f"prefixes: expected pivot indexes in 0..{index.n_pivots - 1}, got {table.max()}")
         if pivots is not None:
-            index._pivots = index.check_pivots(pivots)
+            index._learnt = Learnt(index.check_pivots(pivots))
         numbers = np.arange(len(table)) if ids is None else check_ids(ids, "ids", len(table))
-        index._content.insert(table.astype(np.uint16), numbers)
+        index._content.insert(Codes.unsketched(table.astype(np.uint16)), numbers)
         index._content.consolidate()
         return index
 
@@ -168,15 +195,22 @@ class PPPCodes(CandidateIndex[RankingOptions]):
             )
         return batch
 
-    def _require_pivots(self) -> Batch:
-        if self._pivots is None:
+    @property
+    def flat_pivots(self) -> Batch:
+        """All λ·k pivots, space after space. Raises MissingIndexError before there are any."""
+        if self._learnt.pivots is None:
             raise MissingIndexError("index: no pivots yet; call build() first")
-        return self._pivots
+        return self._learnt.pivots
 
-    def _stream_prefixes(self, chunks: Iterator[Batch], pivots: Batch) -> NDArray[np.uint16]:
-        parts = [np.empty((0, self.n_spaces, self.prefix_length), dtype=np.uint16)]
-        parts += [self._prefixes(batch, pivots) for batch in chunks]
-        return np.concatenate(parts)
+    def _stream_codes(self, chunks: Iterator[Batch], pivots: Batch, sketch: Sketch | None) -> Codes:
+        none = np.empty((0, self.n_spaces, self.prefix_length), np.uint16), np.empty((0, self.sketch_bytes), np.uint8)
+        return Codes.joined([Codes(*none), *(self._codes(batch, pivots, sketch) for batch in chunks)])
+
+    def _codes(self, batch: Batch, pivots: Batch, sketch: Sketch | None) -> Codes:
+        prefixes = self._prefixes(batch, pivots)
+        if sketch is None:
+            return Codes.unsketched(prefixes)
+        return Codes(prefixes, encode_all(sketch, self.metric, batch, pivots, self.n_threads))
 
     def _prefixes(self, batch: Batch, pivots: Batch) -> NDArray[np.uint16]:
         k = self.n_pivots
@@ -191,14 +225,14 @@ class PPPCodes(CandidateIndex[RankingOptions]):
     @property
     def width(self) -> int | None:
         """Width of the pivots, and so of all objects. Raises MissingIndexError."""
-        return self.metric.kind.width(self._require_pivots())
+        return self.metric.kind.width(self.flat_pivots)
 
     def stream_candidates(
         self, query: Batch, n_candidates: int, options: RankingOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
         """The best objects by `RankingOptions.aggregation`. See `CandidateIndex`."""
         options = check_options(options, RankingOptions, self.options)
-        require_calibration(options, self._calibration)
+        require_calibration(options, self._learnt.calibration)
         check_positive(n_candidates, "n_candidates")  # now, not when the first block is taken
         distances = self.pivot_distances(query)
         progress = self.new_progress(options)
@@ -207,7 +241,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
 
     def pivot_distances(self, query: Batch) -> NDArray[np.float64]:
         """Distances δ(q, p) of a checked query to all pivots: (n_spaces, n_pivots) float64."""
-        distances = self.metric.distances(query, self._require_pivots())
+        distances = self.metric.distances(query, self.flat_pivots)
         return distances.reshape(self.n_spaces, self.n_pivots)
 
     def rank(
@@ -232,7 +266,9 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         progress: Progress,
         first_block: int | None = None,
     ) -> Iterator[Block]:
-        """Blocks of (ids, aggregated ranks or sums of scores, hits): the candidates of `rank` in the same order.
+        """Blocks of (ids, what they are ordered by, hits): the candidates of `rank` in the same order.
+
+        They are ordered by aggregated ranks, sums of scores, or estimates of sketches.
 
         first_block: candidates to find before the first block is handed on, so that they can be read while the
         others are ranked. `progress` is advanced block by block.
@@ -246,16 +282,19 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         tables = ranking_tables(
             distances, self.n_spaces, self.n_pivots, self.prefix_length, options, self._pairs_for(options)
         )
-        yield from candidate_blocks(
-            view, tables, options, self._calibration, n_wanted, first_block, progress, self.n_threads
-        )
+        found = view, tables, options, self._learnt.calibration
+        if self._learnt.sketch is None or options.n_sketched == 0:
+            yield from candidate_blocks(*found, n_wanted, first_block, progress, self.n_threads)
+        else:
+            query = self._learnt.sketch.query(self.flat_pivots[:0], distances.ravel())
+            yield from sketched_blocks(*found, query, n_wanted, first_block, progress, self.n_threads)
 
     def _pairs_for(self, options: RankingOptions) -> NDArray[np.float64] | None:
         """Pivot-pivot distances (λ, k, k) if `options` need them, computed when first needed."""
         if options.ranking != "diff_norm":
             return None
         if self._pivot_pairs is None:
-            self._pivot_pairs = self._pairs_of(self._require_pivots())
+            self._pivot_pairs = self._pairs_of(self.flat_pivots)
         return self._pivot_pairs
 
     def _pairs_of(self, pivots: Batch) -> NDArray[np.float64]:
@@ -278,10 +317,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
     @property
     def pivots(self) -> Any:
         """Pivots by space: (n_spaces, n_pivots, d) for vectors and bits, else one batch of λ·k objects."""
-        pivots = self._require_pivots()
-        if isinstance(pivots, Ragged):
-            return pivots
-        return pivots.reshape(self.n_spaces, self.n_pivots, -1)
+        pivots = self.flat_pivots
+        return pivots if isinstance(pivots, Ragged) else pivots.reshape(self.n_spaces, self.n_pivots, -1)
 
     def ids(self) -> NDArray[np.int64]:
         """IDs of all objects, ascending."""
@@ -302,11 +339,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
 
     def memory_report(self) -> dict[str, int]:
         """Bytes that stay resident, by part."""
-        report = self._content.memory_report()
-        report["pivots"] = 0 if self._pivots is None else batch_nbytes(self._pivots)
-        report["pivot pairs"] = 0 if self._pivot_pairs is None else self._pivot_pairs.nbytes
-        report["calibration"] = self._calibration.nbytes
-        return report
+        pairs = 0 if self._pivot_pairs is None else self._pivot_pairs.nbytes
+        return self._content.memory_report() | self._learnt.memory_report() | {"pivot pairs": pairs}
 
     # ------------------------------------------------------------------ saving
 
@@ -319,6 +353,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
             "prefix_length": self.prefix_length,
             "options": asdict(self.options),
             "pivot_choice": self.pivot_choice,
+            "sketch": self.sketch,
+            "sketch_bytes": self.sketch_bytes,
             "seed": self.seed,
             "allow_nonmetric": self.allow_nonmetric,
         }
@@ -335,13 +371,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, after consolidation. The same objects and pivots give the same bits."""
-        arrays = self._content.to_arrays()
-        pivots = self._pivots
-        if isinstance(pivots, Ragged):
-            arrays |= {"pivots-values": pivots.values, "pivots-offsets": pivots.offsets}
-        elif pivots is not None:
-            arrays["pivots"] = pivots
-        return {**arrays, "calibration": self._calibration} if len(self._calibration) else arrays
+        return self._content.to_arrays() | self._learnt.to_arrays()
 
     @classmethod
     def from_arrays(
@@ -360,13 +390,11 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         """
         index = cls.from_parameters(parameters, metric=metric, n_threads=n_threads)
         index._content.set_arrays(arrays, n, where)
-        index._calibration = check_table(arrays.get("calibration", NO_CALIBRATION), index.n_spaces, where)
-        pivots: Batch | None = arrays.get("pivots")
-        if "pivots-values" in arrays:
-            pivots = Ragged(arrays["pivots-values"], arrays["pivots-offsets"])
-        if pivots is not None:
+        learnt = Learnt.from_arrays(arrays, index.n_spaces, index.n_pivots, index.sketch, index.sketch_bytes, where)
+        if learnt.pivots is not None:
             try:
-                index._pivots = index.check_pivots(pivots)
+                learnt = replace(learnt, pivots=index.check_pivots(learnt.pivots))
             except InvalidInputError as error:
                 raise CorruptedError(f"{where}: {error}; rebuild the index") from None
+        index._learnt = learnt
         return index

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.validation import check_choice, check_fraction, check_positive
+from metricsearch.validation import check_choice, check_fraction, check_integer, check_positive
 
 RANKINGS = ("wspd", "wspd_avg", "diff", "diff_norm", "kendall", "footrule_w")
 RANK_MODES = ("dense", "position")
+_SKETCHED_FACTOR, _SKETCHED_SHARE = 16, 8
 AGGREGATIONS = ("percentile", "sum", "log-rank", "calibrated")
 
 
@@ -32,6 +33,8 @@ class RankingOptions:
         "percentile" and "log-rank".
     max_level: use only the first pivots of each prefix; None = all.
     n_spaces: use only the first spaces; None = all.
+    n_sketched: for R candidates of an index with sketches, so many are ranked and the R of nearest sketches are taken;
+        None = 16 R, and at least an eighth of the objects. 0: leave the sketches out of it.
     """
 
     ranking: str = "wspd"
@@ -41,6 +44,7 @@ class RankingOptions:
     rank_mode: str = "dense"
     max_level: int | None = None
     n_spaces: int | None = None
+    n_sketched: int | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.ranking, "ranking", RANKINGS)
@@ -52,6 +56,13 @@ class RankingOptions:
         for name in ("max_level", "n_spaces"):
             if getattr(self, name) is not None:
                 check_positive(getattr(self, name), name)
+        if self.n_sketched is not None:
+            check_integer(self.n_sketched, "n_sketched", 0)
+
+    def sketched_of(self, n_wanted: int, n_objects: int) -> int:
+        """How many candidates are compared by their sketches to choose n_wanted of n_objects."""
+        n_sketched = self.n_sketched or max(_SKETCHED_FACTOR * n_wanted, n_objects // _SKETCHED_SHARE)
+        return min(max(n_sketched, n_wanted), n_objects)
 
     def n_used(self, n_spaces: int) -> int:
         """How many of the n_spaces spaces of an index are used."""

@@ -1,6 +1,7 @@
 """One query over λ PPP-trees: its candidates in their final order, whatever the aggregation."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from metricsearch.ppp.aggregation import Block, PercentileDepths, Progress, Spac
 from metricsearch.ppp.content import View
 from metricsearch.ppp.ranking import RankingOptions, RankingTable
 from metricsearch.ppp.scores import ScoreDepths, aggregate_scores, space_scores
+from metricsearch.sketches import SketchQuery
 
 
 def candidate_blocks(
@@ -26,15 +28,65 @@ def candidate_blocks(
     tables: of the spaces to use. calibration: see `space_scores`. first_block: candidates to find before the first
     block is handed on; None = all.
     """
+    sizes = _block_sizes(n_wanted, first_block)
+    for _, *block in _in_order(view, tables, options, calibration, sizes, progress, n_threads):
+        yield block[0], block[1], block[2]
+
+
+def sketched_blocks(
+    view: View,
+    tables: list[RankingTable],
+    options: RankingOptions,
+    calibration: NDArray[np.float64],
+    query: SketchQuery,
+    n_wanted: int,
+    first_block: int | None,
+    progress: Progress,
+    n_threads: int,
+) -> Iterator[Block]:
+    """Like `candidate_blocks`, but of more candidates than are wanted those that the sketches estimate nearest.
+
+    The blocks hold estimates, float32; ties by ID. Where all objects would be candidates, none are ranked before.
+    """
+    n_sketched = options.sketched_of(n_wanted, view.n_objects)
+    if n_sketched < view.n_objects:
+        ranked = _in_order(view, tables, options, calibration, [n_sketched], progress, n_threads)
+        ordinals, ids, hits = (np.concatenate(part) for part in zip(*((o, i, h) for o, i, _, h in ranked), strict=True))
+    else:
+        ordinals = view.ordinals
+        ids, hits = view.ids_of(ordinals), np.zeros(len(ordinals), dtype=np.uint8)
+    estimates = view.estimates(query, ordinals)
+    near = np.flatnonzero(estimates <= np.partition(estimates, n_wanted - 1)[n_wanted - 1])
+    best = near[np.lexsort((ids[near], estimates[near]))[:n_wanted]]
+    start = 0
+    for size in _block_sizes(n_wanted, first_block):
+        part = best[start : start + size]
+        yield ids[part], estimates[part], hits[part]
+        start += size
+
+
+def _block_sizes(n_wanted: int, first_block: int | None) -> list[int]:
     first = min(first_block or n_wanted, n_wanted)
-    sizes = [first, n_wanted - first] if first < n_wanted else [first]
-    n_out = 0
+    return [first, n_wanted - first] if first < n_wanted else [first]
+
+
+def _in_order(
+    view: View,
+    tables: list[RankingTable],
+    options: RankingOptions,
+    calibration: NDArray[np.float64],
+    sizes: list[int],
+    progress: Progress,
+    n_threads: int,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], NDArray[np.uint8]]]:
+    """Blocks of (ordinals, ids, merits, hits), best first, together sum(sizes)."""
+    n_left = sum(sizes)
     for ordinals, merits, hits in _blocks(view, tables, options, calibration, sizes, progress, n_threads):
         ids = view.ids_of(ordinals)
         # Of equal merit: more hits first, then smaller ID.
-        order = np.lexsort((ids, -hits.astype(np.int16), merits))[: n_wanted - n_out]
-        n_out += len(order)
-        yield ids[order], merits[order], hits[order]
+        order = np.lexsort((ids, -hits.astype(np.int16), merits))[:n_left]
+        n_left -= len(order)
+        yield ordinals[order], ids[order], merits[order], hits[order]
 
 
 def _blocks(

@@ -17,10 +17,10 @@ from metricsearch.threads import thread_map
 
 N_JUDGES = 128  # objects of the sample whose neighbours are looked for ...
 N_JUDGED = 2048  # ... among so many
-N_NEIGHBOURS = 10
+N_NEIGHBOURS = 3  # few: the neighbours of a small sample are farther than those among all objects
 _POWERS = 1, 2
 _EXPONENTS = 0.0, 0.25, 0.5, 1.0  # γ: a coordinate of variance v gets the weight v^-γ
-_ALTITUDE_WEIGHTS = 0.0, 0.25, 0.5, 0.75, 1.0
+_ALTITUDE_WEIGHTS = 0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0
 _EQUAL_BITS = 2, 3, 4
 _LEAST_VARIANCE = 1e-9  # of the largest: coordinates below it vary by rounding
 _PAIRS_DRAWN = 16  # pairs of pivots looked at for each that is chosen

@@ -26,6 +26,7 @@ OPTIONS = {
     "napp": {"n_searched": 4},
 }
 BUILD = {
+    "sketch_scan": {"n_pivots": 16, "sketch_bytes": 8},
     "ppp": {"n_spaces": 2, "n_pivots": 16, "prefix_length": 4},
     "m_index": {"n_pivots": 16, "prefix_length": 4},
     "pp_index": {"n_pivots": 16, "prefix_length": 4},

@@ -153,8 +153,8 @@ def test_large_index_equals_the_oracle(name, n_objects, n_distinct):
 @pytest.mark.parametrize("name", SCORES)
 def test_spaces_are_read_no_deeper_than_it_takes(name):
     objects = clusters(8000, np.random.default_rng(11))
-    index = PPPCodes(n_spaces=3, n_pivots=32, prefix_length=6).build(objects)
-    ranking = index.rank(index.pivot_distances(objects[:1]), 10, RankingOptions(aggregation=name))
+    index = PPPCodes(n_spaces=3, n_pivots=32, prefix_length=6, options=RankingOptions(aggregation=name)).build(objects)
+    ranking = index.rank(index.pivot_distances(objects[:1]), 10)
     assert ranking.n_ids_ranked.min() >= 10
     assert ranking.n_ids_ranked.max() < 4000
 
@@ -211,7 +211,7 @@ def test_the_percentile_stays_the_default_and_gives_its_ranks_as_scores():
     assert ranking.scores.tolist() == ranking.aggregated_ranks.tolist()
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", ["sum", "log-rank"])
 def test_the_options_of_the_index_and_of_a_query_find_the_same(name):
     options = RankingOptions(aggregation=name)
     parameters = {"n_spaces": 2, "n_pivots": 16, "prefix_length": 4}
