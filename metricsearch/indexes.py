@@ -35,6 +35,19 @@ class CandidateStream:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Estimated:
+    """Candidates of one query with estimates. ids: (m,) int64, best first. estimates: (m,) float32, ascending.
+
+    n_pivot_distances, n_ids_ranked: as in `CandidateStream`.
+    """
+
+    ids: NDArray[np.int64]
+    estimates: NDArray[np.float32]
+    n_pivot_distances: int
+    n_ids_ranked: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
     """What an `ExactIndex` found. ids: (k',) int64 and distances: (k',) float64, nearest first, ties by ID.
 
@@ -124,6 +137,24 @@ class CandidateIndex(MetricIndex, Generic[OptionsT]):
         """
         stream = self.stream_candidates(self.check_query(query), n_candidates, options)
         return np.concatenate([np.empty(0, dtype=np.int64), *stream.blocks])
+
+
+class EstimatingIndex(CandidateIndex[OptionsT]):
+    """An index that also estimates how far its candidates are, so that a search can tell when to stop reading."""
+
+    @property
+    @abstractmethod
+    def estimate_power(self) -> int | None:
+        """Estimates grow with distance ** this; None where the index, as it was made, has no estimates."""
+
+    @abstractmethod
+    def estimated(
+        self, query: Batch, n_candidates: int, options: OptionsT | None = None, *, of_all: bool = False
+    ) -> Estimated:
+        """The min(R, n) candidates of `stream_candidates`, with their estimates. of_all: the best of all objects.
+
+        Raises EmptyIndexError, MissingIndexError, InvalidInputError (no estimates).
+        """
 
 
 class ExactIndex(MetricIndex):

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from metricsearch.baselines.permutations import smallest
 from metricsearch.baselines.pivot_index import PivotIndex
-from metricsearch.indexes import CandidateIndex, CandidateStream, check_no_options
+from metricsearch.errors import EmptyIndexError
+from metricsearch.indexes import CandidateStream, Estimated, EstimatingIndex, check_no_options
 from metricsearch.sketches import Sketch, check_sketch_bytes, encode_all, fit_sketch
 from metricsearch.spaces import Batch
 from metricsearch.validation import check_positive
@@ -15,7 +16,7 @@ from metricsearch.validation import check_positive
 _SALT = 2  # of the random numbers that fit the sketch
 
 
-class SketchScan(PivotIndex, CandidateIndex[None]):
+class SketchScan(PivotIndex, EstimatingIndex[None]):
     """All objects in order of what their sketches say of their distance; no other index before it.
 
     sketch: see `fit_sketch`. sketch_bytes: memory per object. Other parameters: see `PivotIndex`.
@@ -54,15 +55,25 @@ class SketchScan(PivotIndex, CandidateIndex[None]):
     def _parts(self) -> dict[str, int]:
         return {"sketches": self._codes.nbytes, "sketch map": 0 if self._fitted is None else self._fitted.nbytes}
 
-    def stream_candidates(
-        self, query: Batch, n_candidates: int, options: None = None, first_block: int | None = None
-    ) -> CandidateStream:
-        """See `CandidateIndex.stream_candidates`; ties by ID, all candidates are one block."""
+    @property
+    def estimate_power(self) -> int | None:
+        """See `EstimatingIndex`."""
+        return None if self._fitted is None else self._fitted.power
+
+    def estimated(self, query: Batch, n_candidates: int, options: None = None, *, of_all: bool = False) -> Estimated:
+        """See `EstimatingIndex`; ties by ID."""
         check_no_options(options, "a sketch scan")
         n_wanted = min(check_positive(n_candidates, "n_candidates"), len(self))
         distances = self._pivot_distances(query)
         if self._fitted is None or not n_wanted:
-            return CandidateStream(iter([]), self.n_pivots, np.array([0]))
+            raise EmptyIndexError("candidates: the index holds no objects; build it first")
         estimates = self._fitted.query(query, distances).estimates(self._codes, np.arange(len(self)))
-        best = self._ids.of(smallest(estimates, n_wanted))
-        return CandidateStream(iter([best]), self.n_pivots, np.array([len(self)]))
+        best = smallest(estimates, n_wanted)
+        return Estimated(self._ids.of(best), estimates[best], self.n_pivots, np.array([len(self)]))
+
+    def stream_candidates(
+        self, query: Batch, n_candidates: int, options: None = None, first_block: int | None = None
+    ) -> CandidateStream:
+        """See `CandidateIndex.stream_candidates`; all candidates are one block."""
+        found = self.estimated(query, n_candidates, options)
+        return CandidateStream(iter([found.ids]), found.n_pivot_distances, found.n_ids_ranked)

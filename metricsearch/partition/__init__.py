@@ -1,13 +1,12 @@
 """Pivots and pivot-permutation prefixes."""
 
-from metricsearch.partition.drawing import PIVOT_SAMPLE_FACTOR, Drawn, pivots_and_chunks
+from metricsearch.partition.drawing import PIVOT_SAMPLE_FACTOR, pivots_and_chunks
 from metricsearch.partition.pivots import PIVOT_CHOICES, choose_pivots, pivot_pairs
 from metricsearch.partition.prefixes import nearest_pivots
 
 __all__ = [
     "PIVOT_CHOICES",
     "PIVOT_SAMPLE_FACTOR",
-    "Drawn",
     "choose_pivots",
     "nearest_pivots",
     "pivot_pairs",

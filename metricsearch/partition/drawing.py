@@ -31,21 +31,24 @@ def pivots_and_chunks(
     method: str,
     seed: int,
     check_metric: Callable[[Batch], None],
+    pivots: Batch | None = None,
+    sample: Batch | None = None,
 ) -> Drawn:
     """λ·k pivots from a random sample of the objects, or from the first chunks of an iterator.
 
-    method: see `choose_pivots`. check_metric: refuses a metric that is none on the sample. Raises
-    InvalidInputError.
+    method: see `choose_pivots`. check_metric: refuses a metric that is none on the sample. pivots, sample: checked,
+    used instead. Raises InvalidInputError.
     """
     rng = np.random.default_rng(seed)
     n_sample = PIVOT_SAMPLE_FACTOR * n_spaces * n_pivots
     chunks: Iterator[Batch] = iterate_chunks(objects, metric)
-    if readable_twice(objects):
+    if sample is None and readable_twice(objects):
         sample = sample_objects(objects, metric, n_sample, rng)
-    else:
+    elif sample is None:
         head = split_off(chunks, n_sample)
         sample = concatenate(head) if head else metric.check([], "objects")
         chunks = chain(head, chunks)
-    check_metric(sample)
-    pivots = choose_pivots(metric, sample, n_spaces, n_pivots, method, rng)
+    check_metric(sample if pivots is None else pivots)
+    if pivots is None:
+        pivots = choose_pivots(metric, sample, n_spaces, n_pivots, method, rng)
     return Drawn(pivots, sample[rng.permutation(len(sample))], chunks)

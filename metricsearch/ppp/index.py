@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputError, MissingIndexError, NonMetricError
-from metricsearch.indexes import CandidateIndex, CandidateStream, check_options
-from metricsearch.partition import PIVOT_CHOICES, Drawn, nearest_pivots, pivot_pairs, pivots_and_chunks
+from metricsearch.indexes import CandidateStream, Estimated, EstimatingIndex, check_options
+from metricsearch.partition import PIVOT_CHOICES, pivot_pairs, pivots_and_chunks
 from metricsearch.ppp.aggregation import Block, Progress
 from metricsearch.ppp.content import Codes, Content, check_prefixes
+from metricsearch.ppp.encoding import Encoder
 from metricsearch.ppp.ranking import Ranking, RankingOptions, ranking_tables
 from metricsearch.ppp.saving import Learnt
 from metricsearch.ppp.scores import NO_CALIBRATION, ObjectSample, learn_calibration, require_calibration
@@ -22,7 +23,6 @@ from metricsearch.sketches import (
     VECTOR_SKETCHES,
     Sketch,
     check_sketch_bytes,
-    encode_all,
     fit_sketch,
 )
 from metricsearch.spaces import (
@@ -33,7 +33,7 @@ from metricsearch.spaces import (
     get_metric,
 )
 from metricsearch.spaces.chunks import iterate_chunks
-from metricsearch.threads import resolve_threads, thread_map
+from metricsearch.threads import resolve_threads
 from metricsearch.validation import MAX_ID, check_choice, check_ids, check_integer, check_positive
 
 MAX_SPACES = 255
@@ -42,7 +42,7 @@ PIVOT_SKETCHES = tuple(kind for kind in SKETCHES if kind not in VECTOR_SKETCHES)
 _SKETCH_SALT = 2  # of the random numbers that fit sketches
 
 
-class PPPCodes(CandidateIndex[RankingOptions]):
+class PPPCodes(EstimatingIndex[RankingOptions]):
     """PPP-Codes index: λ pivot spaces, prefixes of length l over k pivots each, candidates by aggregated rank.
 
     metric: name, specification, `Metric` or user function `f(a, b) -> float` (on vectors; wrap it in
@@ -98,17 +98,10 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         pivots: λ·k objects to use instead, space after space. sample: with them, objects to learn the sketches from.
         Raises InvalidInputError (and leaves the index as it was) for bad objects, IDs or too few objects.
         """
-        if pivots is None:
-            drawn = pivots_and_chunks(
-                objects, self.metric, self.n_spaces, self.n_pivots, self.pivot_choice, self.seed, self.check_metric
-            )
-        else:
-            checked = self.check_pivots(pivots)
-            learnt_from = (
-                checked if sample is None else self.metric.check(sample, "sample", self.metric.kind.width(checked))
-            )
-            drawn = Drawn(checked, learnt_from, iterate_chunks(objects, self.metric))
-            self.check_metric(checked)
+        given = None if pivots is None else self.check_pivots(pivots)
+        learnt_from = None if sample is None else self.metric.check(sample, "sample")
+        choice = self.n_spaces, self.n_pivots, self.pivot_choice, self.seed
+        drawn = pivots_and_chunks(objects, self.metric, *choice, self.check_metric, given, learnt_from)
         pivots = drawn.pivots
         fitted = None
         if self.sketch is not None:
@@ -116,7 +109,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
             fitted = fit_sketch(self.sketch, self.sketch_bytes, self.metric, pivots, drawn.sample, rng)
         passing = ObjectSample(self.seed)
         learns = self.options.aggregation == "calibrated"
-        codes = self._stream_codes(passing.passing(drawn.chunks) if learns else drawn.chunks, pivots, fitted)
+        codes = self._encoder(pivots, fitted).codes_of_all(passing.passing(drawn.chunks) if learns else drawn.chunks)
         numbers = np.arange(len(codes)) if ids is None else check_ids(ids, "ids", len(codes))
         content = self._new_content()
         content.insert(codes, numbers)
@@ -135,8 +128,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
 
         Raises MissingIndexError before the first `build`, DuplicateIdError or InvalidInputError (nothing inserted).
         """
-        pivots = self.flat_pivots
-        codes = self._stream_codes(iterate_chunks(objects, self.metric, self.width), pivots, self._learnt.sketch)
+        encoder = self._encoder(self.flat_pivots, self._learnt.sketch)
+        codes = encoder.codes_of_all(iterate_chunks(objects, self.metric, self.width))
         next_id = self._content.next_id()
         if ids is None and next_id + len(codes) - 1 > MAX_ID:
             raise InvalidInputError(f"ids: none are left to follow the largest one, {next_id - 1}; pass the IDs")
@@ -150,7 +143,7 @@ class PPPCodes(CandidateIndex[RankingOptions]):
 
     def compute_codes(self, batch: Batch) -> Codes:
         """What the index would keep of checked objects, without indexing them. Raises MissingIndexError."""
-        return self._codes(batch, self.flat_pivots, self._learnt.sketch)
+        return self._encoder(self.flat_pivots, self._learnt.sketch).codes(batch)
 
     def check_metric(self, sample: Batch) -> None:
         """Raise NonMetricError if a user function breaks a postulate on `sample` and this was not allowed."""
@@ -202,23 +195,8 @@ class PPPCodes(CandidateIndex[RankingOptions]):
             raise MissingIndexError("index: no pivots yet; call build() first")
         return self._learnt.pivots
 
-    def _stream_codes(self, chunks: Iterator[Batch], pivots: Batch, sketch: Sketch | None) -> Codes:
-        none = np.empty((0, self.n_spaces, self.prefix_length), np.uint16), np.empty((0, self.sketch_bytes), np.uint8)
-        return Codes.joined([Codes(*none), *(self._codes(batch, pivots, sketch) for batch in chunks)])
-
-    def _codes(self, batch: Batch, pivots: Batch, sketch: Sketch | None) -> Codes:
-        prefixes = self._prefixes(batch, pivots)
-        if sketch is None:
-            return Codes.unsketched(prefixes)
-        return Codes(prefixes, encode_all(sketch, self.metric, batch, pivots, self.n_threads))
-
-    def _prefixes(self, batch: Batch, pivots: Batch) -> NDArray[np.uint16]:
-        k = self.n_pivots
-
-        def in_space(j: int) -> NDArray[np.uint16]:
-            return nearest_pivots(self.metric, batch, pivots[j * k : (j + 1) * k], self.prefix_length)
-
-        return np.stack(thread_map(in_space, range(self.n_spaces), self.n_threads), axis=1)
+    def _encoder(self, pivots: Batch, sketch: Sketch | None) -> Encoder:
+        return Encoder(self.metric, pivots, self.n_spaces, self.prefix_length, sketch, self.n_threads)
 
     # ------------------------------------------------------------------ searching
 
@@ -238,6 +216,25 @@ class PPPCodes(CandidateIndex[RankingOptions]):
         progress = self.new_progress(options)
         blocks = self.stream(distances, n_candidates, options, progress, first_block)
         return CandidateStream((ids for ids, _, _ in blocks), distances.size, progress.n_ids_ranked)
+
+    @property
+    def estimate_power(self) -> int | None:
+        """See `EstimatingIndex`."""
+        return None if self._learnt.sketch is None else self._learnt.sketch.power
+
+    def estimated(
+        self, query: Batch, n_candidates: int, options: RankingOptions | None = None, *, of_all: bool = False
+    ) -> Estimated:
+        """See `EstimatingIndex`."""
+        options = check_options(options, RankingOptions, self.options)
+        if self._learnt.sketch is None or options.n_sketched == 0:
+            raise InvalidInputError(
+                "index: has no sketches to estimate distances by; build PPPCodes(sketch='landmark')"
+            )
+        options = replace(options, n_sketched=len(self)) if of_all else options
+        distances, progress = self.pivot_distances(query), self.new_progress(options)
+        ((ids, estimates, _),) = self.stream(distances, n_candidates, options, progress)
+        return Estimated(ids, estimates, distances.size, progress.n_ids_ranked)
 
     def pivot_distances(self, query: Batch) -> NDArray[np.float64]:
         """Distances δ(q, p) of a checked query to all pivots: (n_spaces, n_pivots) float64."""

@@ -1,21 +1,23 @@
 """When to stop reading: a bound on the estimates of candidates, driven by the k-th distance found so far.
 
-Candidates come in order of their estimates (see `metricsearch.sketches`). After each step of reading, the ratio of
-the next estimate to a power of the k-th distance so far tells how unlikely it is that anything better follows. The
-bound on this ratio is learnt: training queries are searched deeply once, and any stop can then be replayed.
+Candidates come in order of their estimates (see `metricsearch.sketches`). Reading stops when the next estimate exceeds
+slope · (k-th distance so far)^power + offset: an object that far down is unlikely to be nearer. Estimates err by a
+share of the distance and by a constant, in proportions that differ from data to data; hence both numbers are learnt:
+training queries are searched deeply once, and any rule can then be replayed.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricsearch.errors import CorruptedError, InvalidInputError
+from metricsearch.errors import InvalidInputError
 
 FIRST_STEP = 16  # candidates read before the first decision, at least k
 STEP_GROWTH = 1.2  # each further step reads so many times as many in all ...
 LEAST_STEP = 8  # ... and at least so many more
+SLOPES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])  # tried, in units of the usual one
 
 
 def reading_steps(k: int, most: int) -> list[int]:
@@ -26,10 +28,18 @@ def reading_steps(k: int, most: int) -> list[int]:
     return steps
 
 
-def stop_ratio(next_estimate: float, kth_distance: float, power: float) -> float:
-    """What is compared with the learnt bound; infinity where all k are at distance 0."""
-    scale = kth_distance**power
-    return next_estimate / scale if scale > 0 else np.inf
+@dataclass(frozen=True, slots=True)
+class Cutoff:
+    """Stop before an estimate above slope · (k-th distance)^power + offset, infinity: never; and at `depth` at last."""
+
+    slope: float
+    offset: float
+    power: float
+    depth: int
+
+    def stops(self, n_read: int, next_estimate: float, kth_distance: float) -> bool:
+        """Whether, after n_read objects, the one of `next_estimate` and all that follow are left unread."""
+        return n_read >= self.depth or next_estimate - self.slope * kth_distance**self.power > self.offset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,66 +66,62 @@ class ReadingRecord:
         """r: no search reads more."""
         return int(self.estimates.shape[1])
 
-    def bound(self, k: int, target_recall: float) -> float:
-        """The least bound on `stop_ratio` with which the training queries reach `target_recall` on average.
+    def cutoff(self, k: int, target_recall: float) -> Cutoff:
+        """The rule with which the training queries reach `target_recall` on average and read least.
 
-        Minus infinity: one step is enough; infinity: read to the depth.
+        Among the rules is to read equally much for every query: where it is best, the k-th distance tells nothing.
         Raises InvalidInputError for a k that the record does not hold.
         """
         if k > self.truth.shape[1]:
             raise InvalidInputError(
                 f"k: the cut-off was learnt for up to k = {self.truth.shape[1]}, got {k}; pass n_candidates as a number"
             )
-        highest, recalls = self._replayed(k)
-        candidates = np.concatenate([[-np.inf], np.unique(highest[np.isfinite(highest)])])
-        low, high = 0, len(candidates)
-        while low < high:  # recall does not fall as the bound grows
-            middle = (low + high) // 2
-            if self._recall(highest, recalls, candidates[middle]) >= target_recall:
-                high = middle
-            else:
-                low = middle + 1
-        return float(candidates[low]) if low < len(candidates) else np.inf
+        steps, following, kth, recalls = self._replayed(k)
+        enough = np.flatnonzero(recalls.mean(axis=0) >= target_recall)
+        least = float(steps[enough[0]]) if len(enough) else np.inf
+        best = Cutoff(0.0, np.inf, self.power, int(steps[enough[0]]) if len(enough) else self.depth)
+        for slope in self._usual_slope(k) * SLOPES:
+            highest = np.maximum.accumulate(following - slope * kth**self.power, axis=1)  # the last is infinite
+            offset = _least_offset(highest, recalls, target_recall)
+            n_read = float(steps[_stops(highest, offset)].mean())
+            if offset < np.inf and n_read < least:
+                best, least = Cutoff(float(slope), offset, self.power, self.depth), n_read
+        return best
 
-    def _replayed(self, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """After every step (q, steps): the highest ratio so far, at which reading has stopped, and the recall."""
-        steps = reading_steps(k, self.depth)
-        ratios, recalls = np.empty((2, self.n_queries, len(steps)))
+    def _usual_slope(self, k: int) -> float:
+        """Median of estimate / distance^power over the k first candidates."""
+        scale = self.distances[:, :k].astype(np.float64) ** self.power
+        ratios = self.estimates[:, :k][scale > 0] / scale[scale > 0]
+        return max(float(np.median(ratios)), 0.0) if len(ratios) else 0.0
+
+    def _replayed(self, k: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """(steps,) candidates read; after each step (q, steps): the next estimate, the k-th distance, the recall."""
+        steps = np.array(reading_steps(k, self.depth))
+        following, kth, recalls = np.full((3, self.n_queries, len(steps)), np.inf)
         reached = self.truth[:, k - 1 : k].astype(np.float64) * (1 + 1e-6)
-        for i, step in enumerate(steps):
+        for i, step in enumerate(steps.tolist()):
             read = self.distances[:, :step]
             recalls[:, i] = np.minimum((read <= reached).sum(axis=1), k) / k
-            kth = np.partition(read, min(k, step) - 1, axis=1)[:, min(k, step) - 1].astype(np.float64)
-            following = self.estimates[:, step] if step < self.depth else np.full(self.n_queries, np.inf)
-            scale = kth**self.power
-            ratios[:, i] = np.divide(following, scale, out=np.full(len(scale), np.inf), where=scale > 0)
-        return np.maximum.accumulate(ratios, axis=1), recalls
+            kth[:, i] = np.partition(read, min(k, step) - 1, axis=1)[:, min(k, step) - 1]
+            if step < self.depth:
+                following[:, i] = self.estimates[:, step]
+        return steps, following, kth, recalls
 
-    @staticmethod
-    def _recall(highest: NDArray[np.float64], recalls: NDArray[np.float64], bound: float) -> float:
-        """Mean recall where every query stops after the first step whose ratio exceeds the bound."""
-        stop = np.argmax(highest > bound, axis=1)  # the last ratio is infinite
-        return float(recalls[np.arange(len(stop)), stop].mean())
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """All arrays by name, for saving."""
-        return {
-            "estimates": self.estimates,
-            "distances": self.distances,
-            "truth": self.truth,
-            "power": np.array([self.power]),
-        }
+def _stops(highest: NDArray[np.float64], offset: float) -> NDArray[np.int64]:
+    """The step at which each query stops. highest: (q, steps) running maxima, the last infinite."""
+    return np.argmax(highest > offset, axis=1) if offset < np.inf else np.full(len(highest), highest.shape[1] - 1)
 
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray[np.generic]], where: str) -> Self:
-        """What gave `arrays()`. Raises CorruptedError."""
-        try:
-            estimates, distances, truth, power = (arrays[name] for name in ("estimates", "distances", "truth", "power"))
-        except KeyError as missing:
-            raise CorruptedError(f"{where}: array {missing} of the cut-off is missing; build the index again") from None
-        tables = (estimates, distances, truth)
-        is_sound = all(table.ndim == 2 and table.dtype == np.float32 and np.isfinite(table).all() for table in tables)
-        is_sound &= power.dtype == np.float64 and power.shape == (1,) and len(truth) == len(estimates)
-        if not is_sound or estimates.shape != distances.shape:
-            raise CorruptedError(f"{where}: the arrays of the cut-off do not fit each other; build the index again")
-        return cls(estimates, distances, truth, float(power[0]))  # type: ignore[arg-type]
+
+def _least_offset(highest: NDArray[np.float64], recalls: NDArray[np.float64], target: float) -> float:
+    """The least offset with which the mean recall reaches the target; minus infinity: one step is enough."""
+    candidates = np.concatenate([[-np.inf], np.unique(highest[np.isfinite(highest)])])
+    rows = np.arange(len(highest))
+    low, high = 0, len(candidates)
+    while low < high:  # recall does not fall as the offset grows
+        middle = (low + high) // 2
+        if recalls[rows, _stops(highest, candidates[middle])].mean() >= target:
+            high = middle
+        else:
+            low = middle + 1
+    return float(candidates[low]) if low < len(candidates) else np.inf

@@ -77,13 +77,13 @@ def nearest_all(
         total_ms = 1e3 * (time.perf_counter() - begin)
         n_read, _, read_ms, refine_ms = refiner.costs
         rank_ms = total_ms - read_ms - refine_ms
-        costs = _costs(refiner, found.n_pivot_distances, np.array([n_read]), n_read, rank_ms, total_ms)
+        costs = search_costs(refiner, found.n_pivot_distances, np.array([n_read]), n_read, rank_ms, total_ms)
         return Answer(found.ids, found.distances, costs)
 
     return thread_map(one, range(len(queries)), n_threads)
 
 
-def _costs(
+def search_costs(
     refiner: Refiner,
     n_pivot_distances: int,
     n_ids_ranked: NDArray[np.int64],
@@ -91,7 +91,7 @@ def _costs(
     rank_ms: float,
     total_ms: float,
 ) -> dict[str, Any]:
-    """The values of `QueryStats` for one query."""
+    """The values of `QueryStats` for one query. refiner: has answered."""
     n_read, n_bytes, read_ms, refine_ms = refiner.costs
     return {
         "n_ids_ranked": n_ids_ranked,
@@ -130,5 +130,5 @@ def _search_one(
         refiner.add(block)
     ids, distances = refiner.nearest(k)
     total_ms = 1e3 * (time.perf_counter() - begin)
-    costs = _costs(refiner, stream.n_pivot_distances, stream.n_ids_ranked, n_found, 1e3 * ranking_s, total_ms)
+    costs = search_costs(refiner, stream.n_pivot_distances, stream.n_ids_ranked, n_found, 1e3 * ranking_s, total_ms)
     return Answer(ids, distances, costs)

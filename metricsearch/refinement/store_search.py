@@ -1,19 +1,21 @@
 """Search with any index over the objects of a store."""
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from metricsearch.errors import InvalidInputError, OutdatedIndexError
-from metricsearch.indexes import CandidateIndex, ExactIndex, MetricIndex
+from metricsearch.indexes import CandidateIndex, EstimatingIndex, ExactIndex, MetricIndex
+from metricsearch.refinement.adaptive import N_TRAINING, learn_reading, search_adaptively
 from metricsearch.refinement.checking import CheckedObjects
+from metricsearch.refinement.cutoff import ReadingRecord
 from metricsearch.refinement.results import Answer
 from metricsearch.refinement.searching import check_search, nearest_all, search_all
 from metricsearch.spaces import Batch, Metric
 from metricsearch.store import ObjectStore
 from metricsearch.threads import resolve_threads
-from metricsearch.validation import check_positive
+from metricsearch.validation import check_fraction, check_positive
 
 
 def check_store(store: ObjectStore, metric: Metric, width: int | None = None) -> None:
@@ -42,6 +44,7 @@ class StoreSearch:
             self._snapshot.close()
             raise OutdatedIndexError(f"{store.path}: the index holds other IDs than the store; build it again")
         self._checked = CheckedObjects(index.n_ordinals)
+        self._record: ReadingRecord | None = None
 
     def __enter__(self) -> "StoreSearch":
         return self
@@ -55,18 +58,58 @@ class StoreSearch:
         """End the snapshot of the store."""
         self._snapshot.close()
 
-    def search(self, queries: Any, k: int = 10, *, n_candidates: int = 1000, options: Any = None) -> list[Answer]:
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        n_candidates: int | Literal["auto"] = 1000,
+        target_recall: float = 0.9,
+        options: Any = None,
+    ) -> list[Answer]:
         """The k nearest of at most n_candidates (R) candidates, for every query.
 
+        n_candidates: "auto" reads, after `learn_cutoff`, as many as queries need on average to reach target_recall.
         An answer is shorter than k where the index finds fewer candidates. options: of the index's kind; None = its
-        own. Raises InvalidInputError (naming the row; k < 1; R < k; an index without candidates), EmptyIndexError,
-        CorruptedError.
+        own. Raises InvalidInputError (naming the row; k < 1; R < k; an index without candidates; "auto" before
+        `learn_cutoff`), EmptyIndexError, CorruptedError.
         """
         if not isinstance(self.index, CandidateIndex):
             raise InvalidInputError(f"index: {type(self.index).__name__} names no candidates; call nearest()")
+        parts = self._snapshot, self._checked
+        if n_candidates == "auto":
+            k, target = check_positive(k, "k"), check_fraction(target_recall, "target_recall")
+            index, record = self._estimating(), self._record
+            if record is None:
+                raise InvalidInputError('n_candidates: "auto" needs to know the data; call learn_cutoff() first')
+            batch = self._checked_queries(queries)
+            return search_adaptively(index, *parts, batch, k, target, record, options, self.n_threads)
         k = check_search(k, n_candidates)
         batch = self._checked_queries(queries)
-        return search_all(self.index, self._snapshot, self._checked, batch, k, n_candidates, options, self.n_threads)
+        return search_all(self.index, *parts, batch, k, n_candidates, options, self.n_threads)
+
+    def learn_cutoff(self, queries: Any = None, *, seed: int = 0, options: Any = None) -> ReadingRecord:
+        """Learn for n_candidates="auto" when to stop reading, from deep searches of training queries.
+
+        queries: like those to come; None = 256 of the objects, each without itself. Each reads up to 3,000 objects.
+        Raises InvalidInputError: an index without estimates; no other objects.
+        """
+        index = self._estimating()
+        if queries is None:
+            ids = self._snapshot.ids()
+            own_ids = np.sort(np.random.default_rng(seed).choice(ids, min(N_TRAINING, len(ids)), replace=False))
+            batch = self._snapshot.decode(self._snapshot.locate(own_ids), check_crc=True)
+        else:
+            own_ids, batch = None, self._checked_queries(queries)
+        self._record = learn_reading(index, self._snapshot, self._checked, batch, own_ids, options, self.n_threads)
+        return self._record
+
+    def _estimating(self) -> EstimatingIndex[Any]:
+        if not isinstance(self.index, EstimatingIndex):
+            raise InvalidInputError(
+                f"index: {type(self.index).__name__} has no estimates; pass n_candidates as a number"
+            )
+        return self.index
 
     def nearest(self, queries: Any, k: int = 10, *, max_distances: int | None = None) -> list[Answer]:
         """The k nearest of all objects, for every query, or the best within a budget of objects compared.

@@ -40,6 +40,11 @@ class Sketch(ABC):
     kind: str
     n_bytes: int
 
+    @property
+    def power(self) -> int:
+        """Estimates grow with distance ** power."""
+        return 2
+
     @abstractmethod
     def encode(self, metric: Metric, objects: Batch, pivots: Batch) -> NDArray[np.uint8]:
         """Codes (n, B); the bits depend on each object alone, not on the batch."""
@@ -99,6 +104,11 @@ class CodedSketch(Sketch):
     ) -> None:
         self.kind, self.n_bytes = kind, n_bytes
         self.coordinates, self.code, self.altitude = coordinates, code, altitude
+
+    @property
+    def power(self) -> int:
+        """See `Sketch.power`; squared lengths of vectors are their coordinates' own."""
+        return 2 if self.coordinates.of_vectors else self.coordinates.power
 
     def encode(self, metric: Metric, objects: Batch, pivots: Batch) -> NDArray[np.uint8]:
         """See `Sketch.encode`: where rounding could change a code, it is computed again from exact distances."""

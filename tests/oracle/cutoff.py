@@ -9,11 +9,11 @@ def steps(k, most):
     return numbers
 
 
-def n_read(estimates, distances, k, power, bound):
+def n_read(estimates, distances, k, power, slope, offset, depth):
     """How many candidates a query reads."""
     for n in steps(k, len(estimates)):
-        kth = sorted(distances[:n])[min(k, n) - 1] ** power
-        if n == len(estimates) or kth == 0 or estimates[n] / kth > bound:
+        kth = sorted(distances[:n])[min(k, n) - 1]
+        if n >= min(depth, len(estimates)) or estimates[n] - slope * kth**power > offset:
             return n
     raise AssertionError("steps end with all candidates")
 
@@ -23,9 +23,8 @@ def recall(distances, truth, k, n):
     return min(k, sum(d <= truth[k - 1] * (1 + 1e-6) for d in distances[:n])) / k
 
 
-def mean_recall(estimates, distances, truth, k, power, bound):
-    """Over all queries."""
-    found = [
-        recall(d, t, k, n_read(e, d, k, power, bound)) for e, d, t in zip(estimates, distances, truth, strict=True)
-    ]
-    return sum(found) / len(found)
+def replayed(estimates, distances, truth, k, power, slope, offset, depth):
+    """Mean recall, and mean number of candidates read, over all queries."""
+    read = [n_read(e, d, k, power, slope, offset, depth) for e, d in zip(estimates, distances, strict=True)]
+    found = [recall(d, t, k, n) for d, t, n in zip(distances, truth, read, strict=True)]
+    return sum(found) / len(found), sum(read) / len(read)

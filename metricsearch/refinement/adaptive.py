@@ -1,0 +1,103 @@
+"""Searches that decide for themselves how much to read, and learning the bound that decides."""
+
+import time
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricsearch.errors import InvalidInputError
+from metricsearch.indexes import EstimatingIndex
+from metricsearch.refinement.checking import CheckedObjects
+from metricsearch.refinement.cutoff import ReadingRecord, reading_steps
+from metricsearch.refinement.refiner import Refiner
+from metricsearch.refinement.results import Answer
+from metricsearch.refinement.searching import search_costs
+from metricsearch.spaces import Batch
+from metricsearch.store import Snapshot
+from metricsearch.threads import thread_map
+
+OptionsT = TypeVar("OptionsT")
+
+N_TRAINING = 256  # queries
+DEPTH = 1000  # candidates that each of them reads
+MAX_K = 100  # neighbours that a record is good for
+TRUTH_FACTOR = 2  # their nearest are looked for among so many times as many candidates, of all objects
+
+
+def search_adaptively(
+    index: EstimatingIndex[OptionsT],
+    snapshot: Snapshot,
+    checked: CheckedObjects,
+    queries: Batch,
+    k: int,
+    target_recall: float,
+    record: ReadingRecord,
+    options: OptionsT | None,
+    n_threads: int,
+) -> list[Answer]:
+    """The k nearest of the candidates of every query, read until what follows is unlikely to be nearer.
+
+    Other parameters: see `search_all`. Raises InvalidInputError for a k that the record does not hold.
+    """
+    cutoff = record.cutoff(k, target_recall)
+
+    def one(i: int) -> Answer:
+        query = queries[i : i + 1]
+        refiner = Refiner(snapshot, index.metric, query, checked, index.ordinals_of, concurrent=False)
+        begin = time.perf_counter()
+        found = index.estimated(query, max(record.depth, k), options)
+        rank_ms = 1e3 * (time.perf_counter() - begin)
+        n_read = 0
+        for step in reading_steps(k, len(found.ids)):
+            refiner.add(found.ids[n_read:step])
+            n_read = step
+            ids, distances = refiner.nearest(k)
+            if step < len(found.ids) and cutoff.stops(step, float(found.estimates[step]), float(distances[-1])):
+                break
+        total_ms = 1e3 * (time.perf_counter() - begin)
+        costs = search_costs(refiner, found.n_pivot_distances, found.n_ids_ranked, n_read, rank_ms, total_ms)
+        return Answer(ids, distances, costs)
+
+    return thread_map(one, range(len(queries)), n_threads)
+
+
+def learn_reading(
+    index: EstimatingIndex[OptionsT],
+    snapshot: Snapshot,
+    checked: CheckedObjects,
+    queries: Batch,
+    own_ids: NDArray[np.int64] | None,
+    options: OptionsT | None,
+    n_threads: int,
+) -> ReadingRecord:
+    """Search the training queries deeply. own_ids: (q,) of queries that are objects, which do not count for them.
+
+    Raises InvalidInputError: no estimates, no queries, or fewer than two objects.
+    """
+    power = index.estimate_power
+    if power is None:
+        raise InvalidInputError("index: no sketches to estimate distances by; build PPPCodes(sketch='landmark')")
+    n_others = len(index) - (own_ids is not None)
+    if not len(queries) or n_others < 1:
+        raise InvalidInputError(f"cut-off: needs a query and another object, got {len(queries)} and {n_others}")
+    depth, n_truth = min(DEPTH, n_others), min(MAX_K, n_others)
+    deeper = min(TRUTH_FACTOR * DEPTH, n_others)
+
+    def one(i: int) -> tuple[NDArray[np.float32], ...]:
+        query = queries[i : i + 1]
+        refiner = Refiner(snapshot, index.metric, query, checked, index.ordinals_of, concurrent=False)
+        found = index.estimated(query, depth + 1, options)
+        of_all = index.estimated(query, deeper + 1, options, of_all=True).ids
+        kept, others = np.arange(len(found.ids)), of_all
+        if own_ids is not None:
+            kept, others = kept[found.ids != own_ids[i]], of_all[of_all != own_ids[i]]
+        kept = kept[:depth]
+        distances = refiner.distances_to(found.ids[kept])
+        missing = np.setdiff1d(others[:deeper], found.ids[kept])
+        truth = np.sort(np.concatenate([distances, refiner.distances_to(missing)]))[:n_truth]
+        return tuple(part.astype(np.float32) for part in (found.estimates[kept], distances, truth))
+
+    rows = thread_map(one, range(len(queries)), n_threads)
+    estimates, distances, truth = (np.stack(part) for part in zip(*rows, strict=True))
+    return ReadingRecord(estimates, distances, truth, float(power))
