@@ -11,7 +11,7 @@ from metricsearch.store import ObjectStore
 
 
 def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int | None) -> tuple[Batch, Batch]:
-    """Checked pivots for the unbuilt `index`, and a sample of the objects in random order.
+    """Checked pivots for the unbuilt `index`, and a sample of the objects.
 
     The metric is tried on the sample unless it may be non-metric. Raises InvalidInputError, NonMetricError.
     """
@@ -21,4 +21,4 @@ def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int 
     index.check_metric(sample)
     if pivots is None:
         pivots = choose_pivots(index.metric, sample, index.n_spaces, index.n_pivots, index.pivot_choice, rng)
-    return index.check_pivots(pivots, dimension), sample[rng.permutation(len(sample))]
+    return index.check_pivots(pivots, dimension), sample

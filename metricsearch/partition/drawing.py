@@ -16,7 +16,7 @@ PIVOT_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """Pivots, the sample of objects they were chosen from, in random order, and all objects in checked batches."""
+    """Pivots, a sample of the objects (with given pivots, these unless one was given), and all in checked batches."""
 
     pivots: Batch
     sample: Batch
@@ -33,16 +33,19 @@ def pivots_and_chunks(
     check_metric: Callable[[Batch], None],
     pivots: Batch | None = None,
     sample: Batch | None = None,
+    needs_sample: bool = False,
 ) -> Drawn:
     """λ·k pivots from a random sample of the objects, or from the first chunks of an iterator.
 
     method: see `choose_pivots`. check_metric: refuses a metric that is none on the sample. pivots, sample: checked,
-    used instead. Raises InvalidInputError.
+    used instead. needs_sample: with given pivots, too. Raises InvalidInputError.
     """
     rng = np.random.default_rng(seed)
     n_sample = PIVOT_SAMPLE_FACTOR * n_spaces * n_pivots
     chunks: Iterator[Batch] = iterate_chunks(objects, metric)
-    if sample is None and readable_twice(objects):
+    if sample is None and pivots is not None and not needs_sample:
+        sample = pivots
+    elif sample is None and readable_twice(objects):
         sample = sample_objects(objects, metric, n_sample, rng)
     elif sample is None:
         head = split_off(chunks, n_sample)
@@ -51,4 +54,4 @@ def pivots_and_chunks(
     check_metric(sample if pivots is None else pivots)
     if pivots is None:
         pivots = choose_pivots(metric, sample, n_spaces, n_pivots, method, rng)
-    return Drawn(pivots, sample[rng.permutation(len(sample))], chunks)
+    return Drawn(pivots, sample, chunks)

@@ -18,27 +18,14 @@ from metricsearch.ppp.saving import Learnt
 from metricsearch.ppp.scores import NO_CALIBRATION, ObjectSample, learn_calibration, require_calibration
 from metricsearch.ppp.searching import candidate_blocks, sketched_blocks
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
-from metricsearch.sketches import (
-    SKETCHES,
-    VECTOR_SKETCHES,
-    Sketch,
-    check_sketch_bytes,
-    fit_sketch,
-)
-from metricsearch.spaces import (
-    Batch,
-    Metric,
-    Ragged,
-    check_user_metric,
-    get_metric,
-)
+from metricsearch.sketches import PIVOT_SKETCHES, Sketch, check_sketch_bytes, fit_sketch
+from metricsearch.spaces import Batch, Metric, Ragged, check_user_metric, get_metric
 from metricsearch.spaces.chunks import iterate_chunks
 from metricsearch.threads import resolve_threads
 from metricsearch.validation import MAX_ID, check_choice, check_ids, check_integer, check_positive
 
 MAX_SPACES = 255
 MAX_PIVOTS = 65536
-PIVOT_SKETCHES = tuple(kind for kind in SKETCHES if kind not in VECTOR_SKETCHES)
 _SKETCH_SALT = 2  # of the random numbers that fit sketches
 
 
@@ -95,13 +82,16 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         objects: a sequence (array, h5py dataset, list), something with `chunks(size)`, or an iterator of chunks;
             read chunk by chunk. Pivots are chosen from a random sample, or from the first chunks of an iterator.
         ids: one int64 >= 0 per object; None = 0, 1, 2, ...
-        pivots: λ·k objects to use instead, space after space. sample: with them, objects to learn the sketches from.
+        pivots: λ·k objects to use instead, space after space. sample: objects to learn from instead of a random sample.
         Raises InvalidInputError (and leaves the index as it was) for bad objects, IDs or too few objects.
         """
         given = None if pivots is None else self.check_pivots(pivots)
-        learnt_from = None if sample is None else self.metric.check(sample, "sample")
+        width = None if given is None else self.metric.kind.width(given)
+        learnt_from = None if sample is None else self.metric.check(sample, "sample", width)
         choice = self.n_spaces, self.n_pivots, self.pivot_choice, self.seed
-        drawn = pivots_and_chunks(objects, self.metric, *choice, self.check_metric, given, learnt_from)
+        drawn = pivots_and_chunks(
+            objects, self.metric, *choice, self.check_metric, given, learnt_from, self.sketch is not None
+        )
         pivots = drawn.pivots
         fitted = None
         if self.sketch is not None:
@@ -138,7 +128,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         return numbers
 
     def insert_codes(self, codes: Codes, ids: NDArray[np.int64]) -> None:
-        """Index objects whose codes are known from `compute_codes`. Raises DuplicateIdError."""
+        """Index objects by what `compute_codes` gave. Raises DuplicateIdError."""
         self._content.insert(codes, ids)
 
     def compute_codes(self, batch: Batch) -> Codes:
@@ -208,7 +198,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
     def stream_candidates(
         self, query: Batch, n_candidates: int, options: RankingOptions | None = None, first_block: int | None = None
     ) -> CandidateStream:
-        """The best objects by `RankingOptions.aggregation`. See `CandidateIndex`."""
+        """The best objects by `RankingOptions.aggregation`, then by their sketches if there are any."""
         options = check_options(options, RankingOptions, self.options)
         require_calibration(options, self._learnt.calibration)
         check_positive(n_candidates, "n_candidates")  # now, not when the first block is taken
@@ -229,7 +219,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         options = check_options(options, RankingOptions, self.options)
         if self._learnt.sketch is None or options.n_sketched == 0:
             raise InvalidInputError(
-                "index: has no sketches to estimate distances by; build PPPCodes(sketch='landmark')"
+                "index: sketches are needed; build PPPCodes(sketch='landmark'), and no n_sketched=0"
             )
         options = replace(options, n_sketched=len(self)) if of_all else options
         distances, progress = self.pivot_distances(query), self.new_progress(options)
@@ -276,15 +266,18 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         if not n_wanted:
             raise EmptyIndexError("candidates: the index holds no objects; build it first")
         distances = np.asarray(pivot_distances, dtype=np.float64)
+        learnt = self._learnt
         tables = ranking_tables(
             distances, self.n_spaces, self.n_pivots, self.prefix_length, options, self._pairs_for(options)
         )
-        found = view, tables, options, self._learnt.calibration
-        if self._learnt.sketch is None or options.n_sketched == 0:
+        found = view, tables, options, learnt.calibration
+        if learnt.sketch is None or options.n_sketched == 0:
             yield from candidate_blocks(*found, n_wanted, first_block, progress, self.n_threads)
-        else:
-            query = self._learnt.sketch.query(self.flat_pivots[:0], distances.ravel())
-            yield from sketched_blocks(*found, query, n_wanted, first_block, progress, self.n_threads)
+            return
+        if len(distances) < self.n_spaces:
+            raise InvalidInputError(f"pivot_distances: sketches need those of all {self.n_spaces} spaces")
+        query = learnt.sketch.query(self.flat_pivots[:0], distances.ravel())
+        yield from sketched_blocks(*found, query, n_wanted, first_block, progress, self.n_threads)
 
     def _pairs_for(self, options: RankingOptions) -> NDArray[np.float64] | None:
         """Pivot-pivot distances (λ, k, k) if `options` need them, computed when first needed."""

@@ -83,7 +83,8 @@ def check_options(options: Any) -> None:
 class Ranking:
     """Candidates of one query, best first.
 
-    ids: (R',) int64. scores: (R',) float64, what they are ordered by: the sums of scores, or Ψ_p for "percentile".
+    ids: (R',) int64. scores: (R',) float64, what they are ordered by: the sums of scores, or Ψ_p for "percentile", or
+    the estimates of sketches (then hits are 0 where all objects were compared, so that none were ranked).
     aggregated_ranks: (R',) int64, Ψ_p; (0,) for the other aggregations, which have none. hits: (R',) uint8, in how many
     spaces the object was met: for "percentile" by the end of the round that reported it, for the others all.
     n_ids_ranked: (λ,) int64, IDs read in each space (probe depth): for "percentile" up to the last round, for the

@@ -1,7 +1,7 @@
 """Searches that decide for themselves how much to read, and learning the bound that decides."""
 
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from metricsearch.errors import InvalidInputError
 from metricsearch.indexes import EstimatingIndex
 from metricsearch.refinement.checking import CheckedObjects
-from metricsearch.refinement.cutoff import ReadingRecord, reading_steps
+from metricsearch.refinement.cutoff import MAX_K, Cutoff, ReadingRecord, reading_steps
 from metricsearch.refinement.refiner import Refiner
 from metricsearch.refinement.results import Answer
 from metricsearch.refinement.searching import search_costs
@@ -21,7 +21,6 @@ OptionsT = TypeVar("OptionsT")
 
 N_TRAINING = 256  # queries
 DEPTH = 1000  # candidates that each of them reads
-MAX_K = 100  # neighbours that a record is good for
 TRUTH_FACTOR = 2  # their nearest are looked for among so many times as many candidates, of all objects
 
 
@@ -31,22 +30,21 @@ def search_adaptively(
     checked: CheckedObjects,
     queries: Batch,
     k: int,
-    target_recall: float,
-    record: ReadingRecord,
+    depth: int,
+    cutoff: Cutoff,
     options: OptionsT | None,
     n_threads: int,
 ) -> list[Answer]:
     """The k nearest of the candidates of every query, read until what follows is unlikely to be nearer.
 
-    Other parameters: see `search_all`. Raises InvalidInputError for a k that the record does not hold.
+    depth: candidates to rank; no more are read. Other parameters: see `search_all`.
     """
-    cutoff = record.cutoff(k, target_recall)
 
     def one(i: int) -> Answer:
         query = queries[i : i + 1]
         refiner = Refiner(snapshot, index.metric, query, checked, index.ordinals_of, concurrent=False)
         begin = time.perf_counter()
-        found = index.estimated(query, max(record.depth, k), options)
+        found = index.estimated(query, max(depth, k), options)
         rank_ms = 1e3 * (time.perf_counter() - begin)
         n_read = 0
         for step in reading_steps(k, len(found.ids)):
@@ -71,20 +69,22 @@ def learn_reading(
     options: OptionsT | None,
     n_threads: int,
 ) -> ReadingRecord:
-    """Search the training queries deeply. own_ids: (q,) of queries that are objects, which do not count for them.
+    """Search the training queries deeply: what they find among the best by sketches of all objects counts as true.
+
+    own_ids: (q,) of queries that are objects, which do not count for them.
 
     Raises InvalidInputError: no estimates, no queries, or fewer than two objects.
     """
     power = index.estimate_power
     if power is None:
-        raise InvalidInputError("index: no sketches to estimate distances by; build PPPCodes(sketch='landmark')")
-    n_others = len(index) - (own_ids is not None)
+        raise InvalidInputError("index: sketches are needed; build PPPCodes(sketch='landmark')")
+    n_others = max(len(index) - (own_ids is not None), 0)
     if not len(queries) or n_others < 1:
         raise InvalidInputError(f"cut-off: needs a query and another object, got {len(queries)} and {n_others}")
     depth, n_truth = min(DEPTH, n_others), min(MAX_K, n_others)
     deeper = min(TRUTH_FACTOR * DEPTH, n_others)
 
-    def one(i: int) -> tuple[NDArray[np.float32], ...]:
+    def one(i: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         query = queries[i : i + 1]
         refiner = Refiner(snapshot, index.metric, query, checked, index.ordinals_of, concurrent=False)
         found = index.estimated(query, depth + 1, options)
@@ -96,7 +96,7 @@ def learn_reading(
         distances = refiner.distances_to(found.ids[kept])
         missing = np.setdiff1d(others[:deeper], found.ids[kept])
         truth = np.sort(np.concatenate([distances, refiner.distances_to(missing)]))[:n_truth]
-        return tuple(part.astype(np.float32) for part in (found.estimates[kept], distances, truth))
+        return found.estimates[kept], distances, truth
 
     rows = thread_map(one, range(len(queries)), n_threads)
     estimates, distances, truth = (np.stack(part) for part in zip(*rows, strict=True))

@@ -16,6 +16,7 @@ from metricsearch.errors import InvalidInputError
 
 FIRST_STEP = 16  # candidates read before the first decision, at least k
 STEP_GROWTH = 1.2  # each further step reads so many times as many in all ...
+MAX_K = 100  # neighbours that a record is good for
 LEAST_STEP = 8  # ... and at least so many more
 SLOPES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])  # tried, in units of the usual one
 
@@ -46,14 +47,14 @@ class Cutoff:
 class ReadingRecord:
     """Deep searches of training queries, from which a cut-off is learnt for any k and recall.
 
-    estimates, distances: (q, r) float32, of the r first candidates in order of their estimates. truth: (q, m) float32,
-    distances of the m nearest objects that any candidate list held, ascending. power: the estimates grow with
-    distance^power.
+    estimates: (q, r) float32 and distances: (q, r) float64, of the r first candidates in order of their estimates.
+    truth: (q, m) float64, distances of the m nearest objects that a deep search found, ascending. power: estimates grow
+    with distance^power.
     """
 
     estimates: NDArray[np.float32]
-    distances: NDArray[np.float32]
-    truth: NDArray[np.float32]
+    distances: NDArray[np.float64]
+    truth: NDArray[np.float64]
     power: float
 
     @property
@@ -70,11 +71,13 @@ class ReadingRecord:
         """The rule with which the training queries reach `target_recall` on average and read least.
 
         Among the rules is to read equally much for every query: where it is best, the k-th distance tells nothing.
-        Raises InvalidInputError for a k that the record does not hold.
+        Raises InvalidInputError for k > MAX_K.
         """
-        if k > self.truth.shape[1]:
+        if self.truth.shape[1] < MAX_K:  # all objects there are
+            k = min(k, self.truth.shape[1])
+        if k > MAX_K:
             raise InvalidInputError(
-                f"k: the cut-off was learnt for up to k = {self.truth.shape[1]}, got {k}; pass n_candidates as a number"
+                f"k: the cut-off was learnt for up to k = {MAX_K}, got {k}; pass n_candidates as a number"
             )
         steps, following, kth, recalls = self._replayed(k)
         enough = np.flatnonzero(recalls.mean(axis=0) >= target_recall)
@@ -90,7 +93,7 @@ class ReadingRecord:
 
     def _usual_slope(self, k: int) -> float:
         """Median of estimate / distance^power over the k first candidates."""
-        scale = self.distances[:, :k].astype(np.float64) ** self.power
+        scale = self.distances[:, :k] ** self.power
         ratios = self.estimates[:, :k][scale > 0] / scale[scale > 0]
         return max(float(np.median(ratios)), 0.0) if len(ratios) else 0.0
 
@@ -98,7 +101,7 @@ class ReadingRecord:
         """(steps,) candidates read; after each step (q, steps): the next estimate, the k-th distance, the recall."""
         steps = np.array(reading_steps(k, self.depth))
         following, kth, recalls = np.full((3, self.n_queries, len(steps)), np.inf)
-        reached = self.truth[:, k - 1 : k].astype(np.float64) * (1 + 1e-6)
+        reached = self.truth[:, k - 1 : k] * (1 + 1e-6)
         for i, step in enumerate(steps.tolist()):
             read = self.distances[:, :step]
             recalls[:, i] = np.minimum((read <= reached).sum(axis=1), k) / k

@@ -9,7 +9,7 @@ from metricsearch.errors import InvalidInputError, OutdatedIndexError
 from metricsearch.indexes import CandidateIndex, EstimatingIndex, ExactIndex, MetricIndex
 from metricsearch.refinement.adaptive import N_TRAINING, learn_reading, search_adaptively
 from metricsearch.refinement.checking import CheckedObjects
-from metricsearch.refinement.cutoff import ReadingRecord
+from metricsearch.refinement.cutoff import Cutoff, ReadingRecord
 from metricsearch.refinement.results import Answer
 from metricsearch.refinement.searching import check_search, nearest_all, search_all
 from metricsearch.spaces import Batch, Metric
@@ -45,6 +45,8 @@ class StoreSearch:
             raise OutdatedIndexError(f"{store.path}: the index holds other IDs than the store; build it again")
         self._checked = CheckedObjects(index.n_ordinals)
         self._record: ReadingRecord | None = None
+        self._learnt_with: Any = None  # options
+        self._cutoffs: dict[tuple[int, float], Cutoff] = {}
 
     def __enter__(self) -> "StoreSearch":
         return self
@@ -69,7 +71,8 @@ class StoreSearch:
     ) -> list[Answer]:
         """The k nearest of at most n_candidates (R) candidates, for every query.
 
-        n_candidates: "auto" reads, after `learn_cutoff`, as many as queries need on average to reach target_recall.
+        n_candidates: "auto" reads, after `learn_cutoff`, as many as the training queries needed on average to find
+        target_recall of their k <= 100 nearest, at most 1,000; options are those it was learnt with.
         An answer is shorter than k where the index finds fewer candidates. options: of the index's kind; None = its
         own. Raises InvalidInputError (naming the row; k < 1; R < k; an index without candidates; "auto" before
         `learn_cutoff`), EmptyIndexError, CorruptedError.
@@ -78,20 +81,29 @@ class StoreSearch:
             raise InvalidInputError(f"index: {type(self.index).__name__} names no candidates; call nearest()")
         parts = self._snapshot, self._checked
         if n_candidates == "auto":
-            k, target = check_positive(k, "k"), check_fraction(target_recall, "target_recall")
-            index, record = self._estimating(), self._record
-            if record is None:
-                raise InvalidInputError('n_candidates: "auto" needs to know the data; call learn_cutoff() first')
+            index, (cutoff, depth) = self._estimating(), self._cutoff(check_positive(k, "k"), target_recall, options)
             batch = self._checked_queries(queries)
-            return search_adaptively(index, *parts, batch, k, target, record, options, self.n_threads)
+            return search_adaptively(index, *parts, batch, k, depth, cutoff, self._learnt_with, self.n_threads)
         k = check_search(k, n_candidates)
         batch = self._checked_queries(queries)
         return search_all(self.index, *parts, batch, k, n_candidates, options, self.n_threads)
 
+    def _cutoff(self, k: int, target_recall: float, options: Any) -> tuple[Cutoff, int]:
+        """The rule, and the depth of the searches that it was learnt from."""
+        target = check_fraction(target_recall, "target_recall")
+        if self._record is None:
+            raise InvalidInputError('n_candidates: "auto" needs to know the data; call learn_cutoff() first')
+        if options is not None and options != self._learnt_with:
+            raise InvalidInputError("options: the cut-off was learnt with others; pass them to learn_cutoff()")
+        if (k, target) not in self._cutoffs:
+            self._cutoffs[k, target] = self._record.cutoff(k, target)
+        return self._cutoffs[k, target], self._record.depth
+
     def learn_cutoff(self, queries: Any = None, *, seed: int = 0, options: Any = None) -> ReadingRecord:
         """Learn for n_candidates="auto" when to stop reading, from deep searches of training queries.
 
-        queries: like those to come; None = 256 of the objects, each without itself. Each reads up to 3,000 objects.
+        queries: like those to come; None = 256 of the objects, each without itself. Each reads up to 3,000 objects, and
+        what it finds there counts as its true neighbours. options: of these searches and of those to come.
         Raises InvalidInputError: an index without estimates; no other objects.
         """
         index = self._estimating()
@@ -102,6 +114,7 @@ class StoreSearch:
         else:
             own_ids, batch = None, self._checked_queries(queries)
         self._record = learn_reading(index, self._snapshot, self._checked, batch, own_ids, options, self.n_threads)
+        self._learnt_with, self._cutoffs = options, {}
         return self._record
 
     def _estimating(self) -> EstimatingIndex[Any]:

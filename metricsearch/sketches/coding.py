@@ -140,11 +140,6 @@ class ScalarCode:
         _kernels.fill_tables(costs, self.bits, self.starts, self.byte_of, self.shift_of, tables)
         return tables
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(array.nbytes for array in self.arrays().values())
-
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All arrays by name, for saving."""
         return {

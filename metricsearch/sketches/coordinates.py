@@ -59,15 +59,15 @@ class Coordinates:
         return cls(power, means, 0.5 * vectors / np.sqrt(values), float(means.mean()) / 2)
 
     @classmethod
-    def whitened(cls, distances: NDArray[np.float64], power: int, n_coordinates: int) -> Self:
-        """Principal components, of variance 1, of δ^power over a sample. distances: (s, P), sample to pivots."""
-        powers = distances**power
+    def whitened(cls, distances: NDArray[np.float64], n_coordinates: int) -> Self:
+        """Principal components, of variance 1, of δ^2 over a sample. distances: (s, P), sample to pivots."""
+        powers = distances**2
         mean = powers.mean(axis=0)
         rest = powers - mean
         rest[np.abs(rest) <= _ROUNDING * (np.abs(powers) + np.abs(mean))] = 0.0  # equal objects do not vary
         # einsum: its bits do not depend on the threads of BLAS
         values, vectors = _principal(np.einsum("si,sj->ij", rest, rest) / len(powers), n_coordinates)
-        return cls(power, mean, -vectors / np.sqrt(values))
+        return cls(2, mean, -vectors / np.sqrt(values))
 
     @classmethod
     def hyperplanes(cls, pairs: NDArray[np.int64], pivot_pairs: NDArray[np.float64]) -> Self:

@@ -1,14 +1,15 @@
 """Choosing a sketch: what a kind leaves open is decided by how well the sketches of a sample order its neighbours."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
 from metricsearch.sketches.coding import MAX_BITS, ScalarCode, allocate_bits, equal_bits
-from metricsearch.sketches.coordinates import Coordinates
+from metricsearch.sketches.coordinates import Coordinates, Located
 from metricsearch.sketches.kinds import VECTOR_SKETCHES, check_sketch_bytes
 from metricsearch.sketches.rabitq import RaBitQSketch
 from metricsearch.sketches.sketch import Altitude, CodedSketch, HyperplaneSketch, Sketch
@@ -28,37 +29,50 @@ _PAIRS_DRAWN = 16  # pairs of pivots looked at for each that is chosen
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sample:
-    """Objects to learn from. distances: (s, P) to the pivots. truth: (q, s), of the first q objects to all."""
+    """Objects to learn from. inputs: (s, P) distances to the pivots, or the vectors themselves (s, d).
 
-    vectors: NDArray[np.float64] | None
-    distances: NDArray[np.float64]
+    truth: distances (q, s) of the first q objects to all. pivot_pairs: (P, P), of the pivots.
+    """
+
+    inputs: NDArray[np.float64]
     truth: NDArray[np.float64]
     pivot_pairs: NDArray[np.float64]
+
+
+_Way = tuple[CodedSketch, NDArray[np.float64]]  # a sketch, and its estimates (q, s) between objects of the sample
 
 
 def fit_sketch(
     kind: str, n_bytes: int, metric: Metric, pivots: Batch, sample: Batch, rng: np.random.Generator
 ) -> Sketch:
-    """A sketch of `n_bytes` per object, learnt from a sample of the objects.
+    """A sketch of `n_bytes` per object, learnt from a sample of the objects; the metric is taken to be symmetric.
 
     kind:
-    "landmark": principal coordinates by classical scaling with the pivots as landmarks, bits by water-filling, and the
-        altitude; the power of the distances, the weights of coordinates and of the altitude are those that order the
-        sample best.
+    "landmark": principal coordinates by classical scaling with the pivots as landmarks (de Silva & Tenenbaum 2004),
+        bits by water-filling, and the altitude; the power of the distances, the weights of coordinates and of the
+        altitude are those that order the sample best.
     "simplex": n-simplex projection (Connor, Vadicamo, Cardillo, Rabitti 2019), turned to its principal axes, bits by
         water-filling, whole altitude: their "Zen" estimate.
     "whitened": squared distances to the pivots, principal components of variance 1, 2, 3 or 4 bits each.
-    "hyperplane": which of two pivots is nearer, one bit per pair; pairs are balanced and little correlated.
+    "hyperplane": which of two pivots is nearer, one bit per pair; pairs are balanced and little correlated (Mic, Novak
+        & Zezula, SISAP 2016).
     "principal": principal components of the vectors themselves, bits by water-filling, and the altitude.
     "rabitq": see `RaBitQSketch`. These two take vectors under the Euclidean distance only.
-    Raises InvalidInputError: unknown kind, a kind that the metric does not allow, too few bytes, objects or pivots.
+    A query is never coded: distances are asymmetric (Jégou, Douze & Schmid 2011).
+    Costs P^2 distances between the P pivots, P times 2,048 to the sample, and an eigenvalue problem of size P, whose
+    last bits depend on the BLAS at hand; what is learnt is kept with the index.
+    Raises InvalidInputError: unknown kind, a kind that the metric does not allow, too few bytes, objects or pivots,
+    distances whose squares overflow.
     """
     check_sketch_bytes(kind, n_bytes)
     if kind in VECTOR_SKETCHES and metric.name != "euclidean":
         raise InvalidInputError(f"sketch: {kind} needs vectors and the euclidean distance, not {metric.name}")
     if len(sample) < 2 or len(pivots) < 2:
         raise InvalidInputError(f"sketch: needs 2 objects and 2 pivots, got {len(sample)} and {len(pivots)}")
-    return _KINDS[kind](n_bytes, _sampled(kind, metric, pivots, sample), rng)
+    sample = sample[rng.permutation(len(sample))[:N_JUDGED]]
+    with np.errstate(over="ignore"):
+        learnt_from = _sampled(kind, metric, pivots, sample)
+    return _KINDS[kind](n_bytes, learnt_from, rng)
 
 
 def encode_all(sketch: Sketch, metric: Metric, objects: Batch, pivots: Batch, n_threads: int) -> NDArray[np.uint8]:
@@ -72,40 +86,36 @@ def encode_all(sketch: Sketch, metric: Metric, objects: Batch, pivots: Batch, n_
 
 
 def _sampled(kind: str, metric: Metric, pivots: Batch, sample: Batch) -> _Sample:
-    sample = sample[:N_JUDGED]
     distances = metric.exact_pairwise(sample, pivots)
+    pairs = metric.exact_pairwise(pivots, pivots)
+    if not np.isfinite(distances**2).all() or not np.isfinite(pairs**2).all():
+        raise InvalidInputError("sketch: the distances are too large to be squared; use a smaller unit")
     others = np.flatnonzero(distances.min(axis=1) > 0)  # pivots have no altitude
     if len(others) >= 2:
         sample, distances = sample[others], distances[others]
     truth = metric.exact_pairwise(sample[: min(N_JUDGES, len(sample) // 2)], sample)
-    vectors = np.asarray(sample, dtype=np.float64) if kind in VECTOR_SKETCHES else None
-    return _Sample(vectors, distances, truth, metric.exact_pairwise(pivots, pivots))
+    inputs = np.asarray(sample, dtype=np.float64) if kind in VECTOR_SKETCHES else distances
+    return _Sample(inputs, truth, pairs)
 
 
 def _landmark(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
-    return _best(sample, (way for power in _POWERS for way in _scaled(n_bytes, sample, power, _EXPONENTS)))
+    return _best(sample, _scaled("landmark", n_bytes, sample, _EXPONENTS, _ALTITUDE_WEIGHTS))
 
 
 def _simplex(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
-    powers = (way for power in _POWERS for way in _scaled(n_bytes, sample, power, (0.0,), (1.0,)))
-    return _best(sample, powers)
+    return _best(sample, _scaled("simplex", n_bytes, sample, (0.0,), (1.0,)))
 
 
 def _scaled(
-    n_bytes: int,
-    sample: _Sample,
-    power: int,
-    exponents: tuple[float, ...],
-    altitude_weights: tuple[float, ...] = _ALTITUDE_WEIGHTS,
-) -> Iterator[CodedSketch]:
-    coordinates = Coordinates.scaled(sample.pivot_pairs, power, MAX_BITS * n_bytes)
-    yield from _water_filled(
-        "landmark" if len(exponents) > 1 else "simplex", n_bytes, sample, coordinates, exponents, altitude_weights
-    )
+    kind: str, n_bytes: int, sample: _Sample, exponents: tuple[float, ...], altitude_weights: tuple[float, ...]
+) -> Iterator[_Way]:
+    for power in _POWERS:
+        coordinates = Coordinates.scaled(sample.pivot_pairs, power, MAX_BITS * n_bytes)
+        yield from _water_filled(kind, n_bytes, sample, coordinates, exponents, altitude_weights)
 
 
 def _principal(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
-    coordinates = Coordinates.principal(_vectors(sample), MAX_BITS * n_bytes)
+    coordinates = Coordinates.principal(sample.inputs, MAX_BITS * n_bytes)
     return _best(sample, _water_filled("principal", n_bytes, sample, coordinates, (0.0,), _ALTITUDE_WEIGHTS))
 
 
@@ -116,27 +126,28 @@ def _water_filled(
     coordinates: Coordinates,
     exponents: tuple[float, ...],
     altitude_weights: tuple[float, ...],
-) -> Iterator[CodedSketch]:
+) -> Iterator[_Way]:
     """Sketches for every weight of coordinates and altitude; without altitude its byte goes to the coordinates."""
-    inputs = sample.distances if sample.vectors is None else sample.vectors
-    located = coordinates.locate_exactly(inputs)
+    located = coordinates.locate_exactly(sample.inputs)
     variances = located.coordinates.var(axis=0)
     largest = variances.max(initial=0.0)
     variances[variances <= _LEAST_VARIANCE * largest] = 0.0
-    for exponent in exponents:
+    unit = largest or 1.0
+    for exponent, has_altitude in product(exponents, sorted({weight > 0 for weight in altitude_weights})):
         ratios = np.divide(variances, largest, out=np.ones_like(variances), where=variances > 0)
-        weights = ratios**-exponent / (largest or 1.0)
-        for has_altitude in (False, True):
-            n_coded = n_bytes - has_altitude
-            code = ScalarCode.fit(
-                located.coordinates, allocate_bits(variances * weights, 8 * n_coded), weights, n_coded
-            )
-            trimmed = _trimmed(coordinates, code)
-            for weight in altitude_weights:
-                if (weight > 0) == has_altitude:
-                    altitudes = trimmed[0].locate_exactly(inputs).altitudes if has_altitude else None
-                    altitude = None if altitudes is None else Altitude.fit(altitudes, weight / (largest or 1.0))
-                    yield CodedSketch(kind, n_bytes, *trimmed, altitude)
+        weights = ratios**-exponent / unit
+        n_coded = n_bytes - has_altitude
+        bits = allocate_bits(variances * weights, 8 * n_coded)
+        trimmed = _trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, weights, n_coded))
+        again = trimmed[0].locate_exactly(sample.inputs)
+        estimates = _estimates(trimmed[1], again, len(sample.truth))
+        for weight in altitude_weights:
+            if not has_altitude and not weight:
+                yield CodedSketch(kind, n_bytes, *trimmed), estimates
+            elif has_altitude and weight:
+                altitude = Altitude.fit(again.altitudes, weight / unit)
+                levels, _ = altitude.encode(again.altitudes, again.altitude_tolerance)
+                yield CodedSketch(kind, n_bytes, *trimmed, altitude), estimates + altitude.costs()[levels]
 
 
 def _trimmed(coordinates: Coordinates, code: ScalarCode) -> tuple[Coordinates, ScalarCode]:
@@ -153,14 +164,14 @@ def _trimmed(coordinates: Coordinates, code: ScalarCode) -> tuple[Coordinates, S
 
 
 def _whitened(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
-    def of(bits_each: int) -> CodedSketch:
-        coordinates = Coordinates.whitened(sample.distances, 2, 8 * n_bytes // bits_each)
-        located = coordinates.locate_exactly(sample.distances)
+    def of(bits_each: int) -> _Way:
+        coordinates = Coordinates.whitened(sample.inputs, 8 * n_bytes // bits_each)
+        located = coordinates.locate_exactly(sample.inputs)
         n = coordinates.n_coordinates
         bits = equal_bits(n, 8 * n_bytes, bits_each)
-        return CodedSketch(
-            "whitened", n_bytes, *_trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, np.ones(n), n_bytes))
-        )
+        trimmed = _trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, np.ones(n), n_bytes))
+        again = trimmed[0].locate_exactly(sample.inputs)
+        return CodedSketch("whitened", n_bytes, *trimmed), _estimates(trimmed[1], again, len(sample.truth))
 
     return _best(sample, map(of, _EQUAL_BITS))
 
@@ -169,18 +180,19 @@ def _hyperplane(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sket
     n_pivots, n_bits = len(sample.pivot_pairs), 8 * n_bytes
     drawn = np.sort(rng.integers(n_pivots, size=(_PAIRS_DRAWN * n_bits, 2)), axis=1)
     drawn = np.unique(drawn[drawn[:, 0] != drawn[:, 1]], axis=0)
-    sides = np.where(sample.distances[:, drawn[:, 1]] >= sample.distances[:, drawn[:, 0]], 1.0, -1.0)
+    nearer = sample.inputs[:, drawn[:, 1]] >= sample.inputs[:, drawn[:, 0]]
+    sides = np.where(nearer, np.float32(1), np.float32(-1))  # sums of up to 2,048 of them are exact
     chosen = _little_correlated(sides, min(n_bits, len(drawn)))
     coordinates = Coordinates.hyperplanes(drawn[chosen], sample.pivot_pairs)
     n = len(chosen)
     places = np.arange(n)
-    squares = float((coordinates.locate_exactly(sample.distances).coordinates ** 2).mean()) or 1.0
+    squares = float((coordinates.locate_exactly(sample.inputs).coordinates ** 2).mean()) or 1.0
     weights = np.full(n, 1 / squares)
     code = ScalarCode(n_bytes, places, np.ones(n, np.int64), places // 8, places % 8, np.tile([-1.0, 1.0], n), weights)
     return HyperplaneSketch("hyperplane", n_bytes, coordinates, code)
 
 
-def _little_correlated(sides: NDArray[np.float64], n_wanted: int) -> NDArray[np.int64]:
+def _little_correlated(sides: NDArray[np.float32], n_wanted: int) -> NDArray[np.int64]:
     """Columns of sides (s, m), each -1, 0 or 1, so that each next one has the least mean square and correlations.
 
     The worst of its mean and its correlations with those chosen before counts; ties: the first.
@@ -196,27 +208,19 @@ def _little_correlated(sides: NDArray[np.float64], n_wanted: int) -> NDArray[np.
 
 
 def _rabitq(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
-    return RaBitQSketch.fit(_vectors(sample), n_bytes, rng)
+    return RaBitQSketch.fit(sample.inputs, n_bytes, rng)
 
 
-def _vectors(sample: _Sample) -> NDArray[np.float64]:
-    if sample.vectors is None:
-        raise RuntimeError("a sketch of vectors without vectors")
-    return sample.vectors
-
-
-def _best(sample: _Sample, sketches: Iterator[CodedSketch]) -> CodedSketch:
+def _best(sample: _Sample, ways: Iterable[_Way]) -> CodedSketch:
     """The sketch under which the true neighbours of the judges stand first: least mean logarithm of their ranks."""
-    n_judges = len(sample.truth)
+    judges = np.arange(len(sample.truth))
     truth = sample.truth.copy()
-    truth[np.arange(n_judges), np.arange(n_judges)] = np.inf  # not itself
+    truth[judges, judges] = np.inf  # not itself
     n_neighbours = min(N_NEIGHBOURS, truth.shape[1] - 1)
     near = np.argsort(truth, axis=1, kind="stable")[:, :n_neighbours]
-    losses = []
-    found = []
-    for sketch in sketches:
-        estimates = _estimates(sketch, sample, n_judges)
-        estimates[np.arange(n_judges), np.arange(n_judges)] = np.inf
+    losses, found = [], []
+    for sketch, estimates in ways:
+        estimates[judges, judges] = np.inf
         of_near = np.take_along_axis(estimates, near, axis=1)
         ranks = (estimates[:, None, :] < of_near[:, :, None]).sum(axis=2)
         losses.append(float(np.log1p(ranks).mean()))
@@ -224,19 +228,12 @@ def _best(sample: _Sample, sketches: Iterator[CodedSketch]) -> CodedSketch:
     return found[int(np.argmin(losses))]
 
 
-def _estimates(sketch: CodedSketch, sample: _Sample, n_judges: int) -> NDArray[np.float64]:
-    """Estimates (n_judges, s) between objects of the sample, the left uncoded."""
-    inputs = sample.distances if sample.vectors is None else sample.vectors
-    located = sketch.coordinates.locate_exactly(inputs)
-    scale = np.sqrt(sketch.code.weights)
-    codes, _ = sketch.code.encode(located.coordinates, np.zeros(located.coordinates.shape))
-    left = located.coordinates[:n_judges, sketch.code.columns] * scale
-    right = sketch.code.decode(codes) * scale
-    estimates = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
-    if sketch.altitude is not None:
-        of_altitudes, _ = sketch.altitude.encode(located.altitudes, np.zeros(len(located.altitudes)))
-        estimates += sketch.altitude.costs()[of_altitudes]
-    return np.asarray(estimates)
+def _estimates(code: ScalarCode, located: Located, n_judges: int) -> NDArray[np.float64]:
+    """Estimates (n_judges, s) between objects of the sample by their coordinates, the left uncoded."""
+    codes, _ = code.encode(located.coordinates, located.tolerance)
+    scale = np.sqrt(code.weights)
+    left, right = located.coordinates[:n_judges] * scale, code.decode(codes) * scale
+    return np.asarray((left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T)
 
 
 _KINDS: dict[str, Callable[[int, _Sample, np.random.Generator], Sketch]] = {

@@ -3,8 +3,9 @@
 from metricsearch.sketches.rabitq import FACTOR_BYTES
 from metricsearch.validation import check_choice, check_integer
 
+PIVOT_SKETCHES = ("landmark", "simplex", "whitened", "hyperplane")  # any metric
 VECTOR_SKETCHES = ("principal", "rabitq")
-SKETCHES = ("landmark", "simplex", "whitened", "hyperplane", *VECTOR_SKETCHES)
+SKETCHES = (*PIVOT_SKETCHES, *VECTOR_SKETCHES)
 MAX_BYTES = 255
 
 

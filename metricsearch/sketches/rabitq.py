@@ -26,7 +26,7 @@ class RaBitQQuery:
     squared_length: float
 
     def estimates(self, codes: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(m,) float32 unbiased estimates of the squared distances (their equation (12), without its bound)."""
+        """(m,) float32 estimates of the squared distances (equation (12)); what the components leave out is missing."""
         sums = self.signs.estimates(codes[:, :-FACTOR_BYTES], rows)
         factors = np.ascontiguousarray(codes[rows, -FACTOR_BYTES:]).view(np.float32)
         return np.asarray(factors[:, 0] + np.float32(self.squared_length) - factors[:, 1] * sums)

@@ -121,7 +121,8 @@ class CodedSketch(Sketch):
         codes, certain = self._codes(self.coordinates.locate(inputs, errors))
         rows = np.flatnonzero(~certain)
         if len(rows):
-            exact = inputs[rows] if self.coordinates.of_vectors else metric.exact_pairwise(objects[rows], pivots)
+            is_exact = self.coordinates.of_vectors or not metric.batched
+            exact = inputs[rows] if is_exact else metric.exact_pairwise(objects[rows], pivots)
             codes[rows] = self._codes(self.coordinates.locate_exactly(exact))[0]
         return codes
 

@@ -139,6 +139,24 @@ def test_a_collection_keeps_its_sketches(tmp_path):
     assert np.mean([len(set(a) & set(b)) / 5 for a, b in zip(comp.ids.tolist(), exact.tolist(), strict=True)]) > 0.8
 
 
+def test_estimates_need_the_distances_to_the_pivots_of_all_spaces():
+    index = PPPCodes(**PARAMETERS).build(OBJECTS)
+    distances = index.pivot_distances(QUERIES[:1])
+    one = RankingOptions(n_spaces=1)
+    assert index.rank(distances, 10, one).ids.size == 10
+    with pytest.raises(InvalidInputError, match="sketches need those of all 2 spaces"):
+        index.rank(distances[:1], 10, one)
+    with pytest.raises(InvalidInputError, match="sketches are needed; .* and no n_sketched=0"):
+        index.estimated(QUERIES[:1], 10, RankingOptions(n_sketched=0))
+
+
+def test_given_pivots_need_no_sample_and_no_second_reading():
+    index = PPPCodes(n_spaces=2, n_pivots=24, prefix_length=4)
+    assert len(index.build(iter([]), pivots=OBJECTS[:48])) == 0
+    with pytest.raises(InvalidInputError, match="sample: expected"):
+        index.build(OBJECTS, pivots=OBJECTS[:48], sample=OBJECTS[:, :5])
+
+
 def test_memory_counts_every_byte_of_the_sketches():
     report = PPPCodes(**PARAMETERS).build(OBJECTS).memory_report()
     assert report["sketches"] == 6 * N

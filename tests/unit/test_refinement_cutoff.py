@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import cutoff as oracle
 
-from metricsearch import ObjectStore, PPPCodes
+from metricsearch import ObjectStore, PPPCodes, RankingOptions
 from metricsearch.baselines import VPTree
 from metricsearch.errors import InvalidInputError
 from metricsearch.refinement import StoreSearch
@@ -23,10 +23,8 @@ def record(seed, n_queries, depth, power=2.0, ties=False, spread=0.8):
     estimates = distances**power * rng.lognormal(0, spread, size=distances.shape)
     order = np.argsort(estimates, axis=1)[:, :depth]
     rows = np.arange(n_queries)[:, None]
-    truth = np.sort(distances, axis=1)[:, : min(20, depth)]
-    return ReadingRecord(
-        *(array.astype(np.float32) for array in (estimates[rows, order], distances[rows, order], truth)), power
-    )
+    truth = np.sort(distances, axis=1)[:, : min(100, depth)]
+    return ReadingRecord(estimates[rows, order].astype(np.float32), distances[rows, order], truth, power)
 
 
 @pytest.mark.parametrize(("k", "most"), [(1, 1), (10, 5), (10, 16), (3, 17), (50, 1000), (10, 1000), (2000, 1000)])
@@ -50,7 +48,7 @@ def test_the_rule_reaches_the_target_and_no_other_slope_reads_less(seed, n_queri
     searched = record(seed, n_queries, depth, ties=ties)
     k = min(k, searched.truth.shape[1])
     cutoff = searched.cutoff(k, target)
-    of = (searched.estimates.tolist(), searched.distances.astype(float).tolist(), searched.truth.tolist(), k, 2.0)
+    of = (searched.estimates.tolist(), searched.distances.tolist(), searched.truth.tolist(), k, 2.0)
     at_rule, n_read = oracle.replayed(*of, cutoff.slope, cutoff.offset, cutoff.depth)
     if at_rule < target:
         assert (cutoff.offset, cutoff.depth) == (np.inf, depth)  # all of it is not enough
@@ -69,7 +67,7 @@ def test_the_rule_reaches_the_target_and_no_other_slope_reads_less(seed, n_queri
 
 def test_a_higher_target_reads_more():
     searched = record(0, 200, 500)
-    of = (searched.estimates.tolist(), searched.distances.astype(float).tolist(), searched.truth.tolist(), 10, 2.0)
+    of = (searched.estimates.tolist(), searched.distances.tolist(), searched.truth.tolist(), 10, 2.0)
     read = []
     for target in (0.5, 0.8, 0.9, 0.95):
         cutoff = searched.cutoff(10, target)
@@ -79,7 +77,7 @@ def test_a_higher_target_reads_more():
 
 def test_the_rule_holds_for_other_queries_too():
     learnt, held_out = record(1, 400, 500), record(2, 400, 500)
-    of = (held_out.estimates.tolist(), held_out.distances.astype(float).tolist(), held_out.truth.tolist(), 10, 2.0)
+    of = (held_out.estimates.tolist(), held_out.distances.tolist(), held_out.truth.tolist(), 10, 2.0)
     for target in (0.8, 0.9, 0.95):
         cutoff = learnt.cutoff(10, target)
         assert oracle.replayed(*of, cutoff.slope, cutoff.offset, cutoff.depth)[0] == pytest.approx(target, abs=0.02)
@@ -94,8 +92,8 @@ def test_a_rule_stops_above_its_bound_only():
 
 
 def test_more_neighbours_than_were_recorded_are_refused():
-    with pytest.raises(InvalidInputError, match="learnt for up to k = 20, got 21; pass n_candidates as a number"):
-        record(0, 5, 40).cutoff(21, 0.9)
+    with pytest.raises(InvalidInputError, match="learnt for up to k = 100, got 101; pass n_candidates as a number"):
+        record(0, 5, 400).cutoff(101, 0.9)
 
 
 # ---------------------------------------------------------------- searches
@@ -160,19 +158,31 @@ def test_costs_tell_what_was_read(search, objects):
     assert answer.costs["n_objects_read"] in reading_steps(10, 1000)
 
 
+def test_few_objects_give_fewer_neighbours(objects, tmp_path):
+    index = PPPCodes(n_spaces=2, n_pivots=4, prefix_length=2, sketch="landmark", sketch_bytes=4).build(objects[:20])
+    with ObjectStore.create(tmp_path / "s.mdb", "raw-f32", VECTORS, 12) as store:
+        store.add([(np.arange(20), objects[:20])])
+        with StoreSearch(index, store) as search:
+            assert search.learn_cutoff().truth.shape == (20, 19)
+            (answer,) = search.search(objects[:1], 50, n_candidates="auto")
+            assert sorted(answer.ids.tolist()) == list(range(20))
+
+
 def test_what_auto_cannot_do_is_said_in_one_line(search, objects, tmp_path):
     with pytest.raises(InvalidInputError, match=r"target_recall: expected"):
         search.search(objects[:1], 10, n_candidates="auto", target_recall=1.5)
     search.learn_cutoff()
     with pytest.raises(InvalidInputError, match="learnt for up to k = 100, got 101"):
         search.search(objects[:1], 101, n_candidates="auto")
+    with pytest.raises(InvalidInputError, match="options: the cut-off was learnt with others"):
+        search.search(objects[:1], 10, n_candidates="auto", options=RankingOptions(aggregation="sum"))
     with ObjectStore.create(tmp_path / "s.mdb", "raw-f32", VECTORS, 12) as store:
         store.add([(np.arange(200), objects[:200])])
         plain = PPPCodes(n_spaces=2, n_pivots=8, prefix_length=2).build(objects[:200])
         with StoreSearch(plain, store) as without:
             with pytest.raises(InvalidInputError, match=r"call learn_cutoff\(\) first"):
                 without.search(objects[:1], 10, n_candidates="auto")
-            with pytest.raises(InvalidInputError, match="no sketches to estimate distances by"):
+            with pytest.raises(InvalidInputError, match="sketches are needed; build"):
                 without.learn_cutoff()
         exact = StoreSearch(VPTree("euclidean").build(objects[:200]), store)
         with exact, pytest.raises(InvalidInputError, match="VPTree has no estimates"):

@@ -313,7 +313,7 @@ def test_whitened_coordinates_have_variance_one_and_no_correlation():
     metric, rng = get_metric("manhattan"), np.random.default_rng(0)
     pivots, objects = random_vectors(rng, 6), random_vectors(rng, 80)
     distances = distances_of(metric, objects, pivots)
-    located = Coordinates.whitened(distances, 2, 4).locate_exactly(distances)
+    located = Coordinates.whitened(distances, 4).locate_exactly(distances)
     assert_allclose(np.cov(located.coordinates, rowvar=False, ddof=0), np.eye(4), atol=1e-6)
 
 
