@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 PARAMETERS = ("series", *frames.PPP_PARAMETERS)
 TIMES = ("rank_ms", "read_ms", "refine_ms", "total_ms")
 COUNTS = ("n_ids_ranked", "n_objects_read", "n_bytes_read", "n_pivot_distances", "n_distances")
-MEMORY_PARTS = ("nodes", "suffixes", "new-suffix flags", "ordinals", "ids", "sample", "inserted", "removed")
+MEMORY_PARTS = ("nodes", "suffixes", "new-suffix flags", "ordinals", "ids", "sample", "sketches", "inserted", "removed")
 MEMORY = ("flat_bytes", "flat_31_bit_ids_bytes", "inserted_bytes", "index_bytes", "pivots_bytes")
 
 

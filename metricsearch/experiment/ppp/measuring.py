@@ -14,6 +14,7 @@ from metricsearch.experiment.parts import Part, Phase
 from metricsearch.experiment.ppp.columns import memory_part_column, needed_column
 from metricsearch.experiment.ppp.config import IndexConfig, PPPExperiment, PPPPoint
 from metricsearch.experiment.ppp.workload import Workload
+from metricsearch.indexes import FIXED_PARTS
 from metricsearch.ppp import PPPCodes, RankingOptions, flat_code_bits
 from metricsearch.ppp.tree import pivot_bits
 from metricsearch.threads import available_cores, thread_map
@@ -167,8 +168,8 @@ def measure_memory(
         before = index.memory_report()
         index.consolidate()
         after = index.memory_report()
-        pivots = after.pop("pivots") + after.pop("pivot pairs")
-        before_bytes = sum(before.values()) - pivots
+        fixed = sum(after.pop(part, 0) for part in FIXED_PARTS)
+        before_bytes = sum(before.values()) - fixed
         c = point.index
         about: dict[str, Any] = {
             "n_objects": n,
@@ -176,7 +177,7 @@ def measure_memory(
             "flat_31_bit_ids_bytes": c.n_spaces * (c.prefix_length * pivot_bits(c.n_pivots) + 31) / 8,
             "inserted_bytes": before_bytes / n,
             "index_bytes": sum(after.values()) / n,
-            "pivots_bytes": pivots / n,
+            "pivots_bytes": fixed / n,
         }
         about |= {memory_part_column(part): n_bytes / n for part, n_bytes in after.items()}
         yield Part(point, about)
