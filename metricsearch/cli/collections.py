@@ -80,6 +80,10 @@ def _usual_metric(names: tuple[str, ...], parts: list["OpenedObjects"]) -> str |
 @click.option(
     "--pivot-choice", default="random", show_default=True, help="random, farthest-first, k-means, incremental."
 )
+@click.option(
+    "--sketch", help="Sketches that say what to read first: landmark, simplex, whitened, hyperplane; default: none."
+)
+@click.option("--sketch-bytes", default=32, show_default=True, help="Memory per object for them.")
 @click.option("--pivot-file", help="Take the pivots from this file (OBJECTS notation).")
 @click.option("--seed", default=0, show_default=True, help="Seed of the pivot choice.")
 def create(
@@ -91,6 +95,8 @@ def create(
     n_pivots: int,
     prefix_length: int,
     pivot_choice: str,
+    sketch: str | None,
+    sketch_bytes: int,
     pivot_file: str | None,
     seed: int,
 ) -> None:
@@ -118,6 +124,8 @@ def create(
         n_pivots=n_pivots,
         prefix_length=prefix_length,
         pivot_choice=pivot_choice,
+        sketch=sketch,
+        sketch_bytes=sketch_bytes,
         seed=seed,
     )
     with _removed_on_error(path), Collection.create(path, index=index, codec=codec) as collection:

@@ -69,6 +69,17 @@ def table(out):
     return [tuple(line.split("\t")) for line in out.splitlines()]
 
 
+def test_create_with_sketches(run, files):
+    path = files / "c.ms"
+    assert run("create", path, files / "x.npy", *SMALL, "--sketch", "landmark", "--sketch-bytes", "6")[0] == 0
+    with Collection.open(path, readonly=True) as collection:
+        assert (collection.index.sketch, collection.index.sketch_bytes) == ("landmark", 6)
+    status, _, err = run("create", files / "d.ms", files / "x.npy", *SMALL, "--sketch", "landmarks")
+    assert status == 2
+    assert "sketch: expected one of landmark, simplex, whitened, hyperplane; got 'landmarks'" in err
+    assert not (files / "d.ms").exists()
+
+
 def test_create_search_add_remove_build_info_verify(run, files):
     path = files / "c.ms"
     status, out, err = run("create", path, files / "x.npy", *SMALL, "--codec", "sparse-f32")
