@@ -11,17 +11,6 @@ from metricsearch.bench.results import Setting
 from metricsearch.experiment.config import Count, Many, Number, OneOrMany, Seed, Table, Text
 from metricsearch.experiment.config_errors import read_toml, validated
 
-CANDIDATE_INDEXES = (
-    "ppp",
-    "m_index",
-    "pp_index",
-    "mi_file",
-    "napp",
-    "permutation_scan",
-    "k_means_tree",
-    "laesa",
-    "sketch_scan",
-)
 EXACT_INDEXES = ("k_means_tree", "laesa", "vp_tree", "exhaustive_scan")
 OwnIndex = Literal[
     "ppp",
@@ -36,6 +25,7 @@ OwnIndex = Literal[
     "vp_tree",
     "exhaustive_scan",
 ]
+CANDIDATE_INDEXES = tuple(name for name in get_args(OwnIndex) if name not in ("vp_tree", "exhaustive_scan"))
 
 Parameters = Annotated[dict[str, Any], Field(description="a table of parameters")]
 Flag = Annotated[bool, Field(description="true or false")]

@@ -10,13 +10,15 @@ from metricsearch.spaces import Batch
 from metricsearch.store import ObjectStore
 
 
-def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int | None) -> tuple[Batch, Batch]:
-    """Checked pivots for the unbuilt `index`, and a sample of the objects.
+def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int | None) -> tuple[Batch, Batch | None]:
+    """Checked pivots for the unbuilt `index`, and a sample of the objects, None where nothing is learnt from it.
 
     The metric is tried on the sample unless it may be non-metric. Raises InvalidInputError, NonMetricError.
     """
     ids, rng = store.ids(), np.random.default_rng(index.seed)
     n_sample = min(len(ids), PIVOT_SAMPLE_FACTOR * index.n_spaces * index.n_pivots)
+    if pivots is not None and index.sketch is None and index.allow_nonmetric:
+        return index.check_pivots(pivots, dimension), None
     sample = store.get(np.sort(rng.choice(ids, size=n_sample, replace=False)))
     index.check_metric(sample)
     if pivots is None:

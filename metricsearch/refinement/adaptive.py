@@ -72,7 +72,6 @@ def learn_reading(
     """Search the training queries deeply: what they find among the best by sketches of all objects counts as true.
 
     own_ids: (q,) of queries that are objects, which do not count for them.
-
     Raises InvalidInputError: no estimates, no queries, or fewer than two objects.
     """
     power = index.estimate_power

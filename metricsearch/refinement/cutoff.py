@@ -16,8 +16,8 @@ from metricsearch.errors import InvalidInputError
 
 FIRST_STEP = 16  # candidates read before the first decision, at least k
 STEP_GROWTH = 1.2  # each further step reads so many times as many in all ...
-MAX_K = 100  # neighbours that a record is good for
 LEAST_STEP = 8  # ... and at least so many more
+MAX_K = 100  # neighbours that a record is good for
 SLOPES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])  # tried, in units of the usual one
 
 

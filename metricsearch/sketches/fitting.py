@@ -193,7 +193,7 @@ def _hyperplane(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sket
 
 
 def _little_correlated(sides: NDArray[np.float32], n_wanted: int) -> NDArray[np.int64]:
-    """Columns of sides (s, m), each -1, 0 or 1, so that each next one has the least mean square and correlations.
+    """Columns of sides (s, m), each -1 or 1: every next one is the most balanced and least correlated.
 
     The worst of its mean and its correlations with those chosen before counts; ties: the first.
     """
