@@ -102,6 +102,7 @@ OURS: dict[str, type[Subject]] = {
     "metricsearch MIFile": _baseline("MIFile", n_pivots=16, n_indexed=12),
     "metricsearch NAPP": _baseline("NAPP", n_pivots=16, n_indexed=12),
     "metricsearch PermutationScan": _baseline("PermutationScan", n_pivots=16),
+    "metricsearch SketchScan": _baseline("SketchScan", n_pivots=16, sketch_bytes=8),
     "metricsearch KMeansTree": _baseline("KMeansTree"),
     "metricsearch VPTree": _baseline("VPTree"),
     "metricsearch LAESA": _baseline("LAESA", n_pivots=16),
