@@ -45,9 +45,8 @@ class PivotIndex(MetricIndex):
 
     def build(self, objects: Any, ids: Any = None) -> Self:
         """See `MetricIndex.build`. The same objects, parameters and seed give the same pivots as in `PPPCodes`."""
-        drawn = pivots_and_chunks(
-            objects, self.metric, self.n_spaces, self.n_pivots, self.pivot_choice, self.seed, self._check_metric
-        )
+        choice = self.n_spaces, self.n_pivots, self.pivot_choice, self.seed
+        drawn = pivots_and_chunks(objects, self.metric, *choice, self._check_metric, n_learnt=self._n_learnt())
         pivots = drawn.pivots
         self._learn(drawn.sample, pivots)
         parts = (self._describe(part, pivots) for part in drawn.chunks)
@@ -56,6 +55,10 @@ class PivotIndex(MetricIndex):
         self._keep(rows[order])
         self._pivots, self._ids = pivots, numbers
         return self
+
+    def _n_learnt(self) -> int:
+        """How many objects `_learn` needs, at most."""
+        return 0
 
     def _learn(self, sample: Batch, pivots: Batch) -> None:  # noqa: B027 (most learn nothing)
         """Learn from a sample of the objects how to describe them; nothing that searches use may change yet."""

@@ -9,7 +9,7 @@ from metricsearch.baselines.permutations import smallest
 from metricsearch.baselines.pivot_index import PivotIndex
 from metricsearch.errors import EmptyIndexError
 from metricsearch.indexes import CandidateStream, Estimated, EstimatingIndex, check_no_options
-from metricsearch.sketches import Sketch, check_sketch_bytes, encode_all, fit_sketch
+from metricsearch.sketches import Sketch, check_sketch_bytes, encode_all, fit_sketch, n_learnt
 from metricsearch.spaces import Batch
 from metricsearch.validation import check_positive
 
@@ -39,6 +39,9 @@ class SketchScan(PivotIndex, EstimatingIndex[None]):
         self._learnt: Sketch | None = None
         self._fitted: Sketch | None = None
         self._codes = np.empty((0, sketch_bytes), dtype=np.uint8)
+
+    def _n_learnt(self) -> int:
+        return n_learnt(self.sketch)
 
     def _learn(self, sample: Batch, pivots: Batch) -> None:
         rng = np.random.default_rng([self.seed, _SALT])

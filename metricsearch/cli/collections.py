@@ -81,7 +81,8 @@ def _usual_metric(names: tuple[str, ...], parts: list["OpenedObjects"]) -> str |
     "--pivot-choice", default="random", show_default=True, help="random, farthest-first, k-means, incremental."
 )
 @click.option(
-    "--sketch", help="Sketches that say what to read first: landmark, simplex, whitened, hyperplane; default: none."
+    "--sketch",
+    help="Sketches that say what to read first: product, landmark, simplex, whitened, hyperplane; default: none.",
 )
 @click.option("--sketch-bytes", default=32, show_default=True, help="Memory per object for them.")
 @click.option("--pivot-file", help="Take the pivots from this file (OBJECTS notation).")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metricsearch.partition import PIVOT_SAMPLE_FACTOR, choose_pivots
+from metricsearch.partition import choose_pivots, sample_size
 from metricsearch.ppp import PPPCodes
 from metricsearch.spaces import Batch
 from metricsearch.store import ObjectStore
@@ -16,8 +16,8 @@ def pivots_for(index: PPPCodes, store: ObjectStore, pivots: Any, dimension: int 
     The metric is tried on the sample unless it may be non-metric. Raises InvalidInputError, NonMetricError.
     """
     ids, rng = store.ids(), np.random.default_rng(index.seed)
-    n_sample = min(len(ids), PIVOT_SAMPLE_FACTOR * index.n_spaces * index.n_pivots)
-    if pivots is not None and index.sketch is None and index.allow_nonmetric:
+    n_sample = min(len(ids), sample_size(index.n_spaces * index.n_pivots, index.n_learnt))
+    if pivots is not None and not index.n_learnt and index.allow_nonmetric:
         return index.check_pivots(pivots, dimension), None
     sample = store.get(np.sort(rng.choice(ids, size=n_sample, replace=False)))
     index.check_metric(sample)

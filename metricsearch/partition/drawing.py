@@ -11,7 +11,12 @@ from metricsearch.partition.pivots import choose_pivots
 from metricsearch.spaces import Batch, Metric, concatenate
 from metricsearch.spaces.chunks import iterate_chunks, readable_twice, sample_objects, split_off
 
-PIVOT_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objects
+_SAMPLE_FACTOR = 4  # pivots are chosen among this many times as many objects
+
+
+def sample_size(n_pivots: int, n_learnt: int) -> int:
+    """Of how many objects to take a sample for `n_pivots` pivots in all, and to learn from `n_learnt`."""
+    return max(_SAMPLE_FACTOR * n_pivots, n_learnt)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,17 +38,17 @@ def pivots_and_chunks(
     check_metric: Callable[[Batch], None],
     pivots: Batch | None = None,
     sample: Batch | None = None,
-    needs_sample: bool = False,
+    n_learnt: int = 0,
 ) -> Drawn:
     """λ·k pivots from a random sample of the objects, or from the first chunks of an iterator.
 
     method: see `choose_pivots`. check_metric: refuses a metric that is none on the sample. pivots, sample: checked,
-    used instead. needs_sample: with given pivots, too. Raises InvalidInputError.
+    used instead. n_learnt: size of the sample that is needed for more than pivots. Raises InvalidInputError.
     """
     rng = np.random.default_rng(seed)
-    n_sample = PIVOT_SAMPLE_FACTOR * n_spaces * n_pivots
+    n_sample = sample_size(n_spaces * n_pivots, n_learnt)
     chunks: Iterator[Batch] = iterate_chunks(objects, metric)
-    if sample is None and pivots is not None and not needs_sample:
+    if sample is None and pivots is not None and not n_learnt:
         sample = pivots
     elif sample is None and readable_twice(objects):
         sample = sample_objects(objects, metric, n_sample, rng)

@@ -18,7 +18,7 @@ from metricsearch.ppp.saving import Learnt
 from metricsearch.ppp.scores import NO_CALIBRATION, ObjectSample, learn_calibration, require_calibration
 from metricsearch.ppp.searching import candidate_blocks, sketched_blocks
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
-from metricsearch.sketches import PIVOT_SKETCHES, Sketch, check_sketch_bytes, fit_sketch
+from metricsearch.sketches import PIVOT_SKETCHES, Sketch, check_sketch_bytes, fit_sketch, n_learnt
 from metricsearch.spaces import Batch, Metric, Ragged, check_user_metric, get_metric
 from metricsearch.spaces.chunks import iterate_chunks
 from metricsearch.threads import resolve_threads
@@ -35,7 +35,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
     metric: name, specification, `Metric` or user function `f(a, b) -> float` (on vectors; wrap it in
         `FunctionMetric` for other kinds). n_spaces (λ), n_pivots (k), prefix_length (l). options: defaults of every
         query. pivot_choice: see `choose_pivots`. n_threads: None = all cores; results do not depend on it.
-        sketch: kind of sketches ("landmark", "simplex", "whitened", "hyperplane": see `fit_sketch`) that put candidates
+        sketch: kind of sketches ("product", "landmark", ...: see `fit_sketch`) that put candidates
         in order before they are read, over all λ·k pivots; None = none. sketch_bytes: memory of each.
         allow_nonmetric: take a user function although it breaks a metric postulate on a sample of the data.
     """
@@ -89,9 +89,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         width = None if given is None else self.metric.kind.width(given)
         learnt_from = None if sample is None else self.metric.check(sample, "sample", width)
         choice = self.n_spaces, self.n_pivots, self.pivot_choice, self.seed
-        drawn = pivots_and_chunks(
-            objects, self.metric, *choice, self.check_metric, given, learnt_from, self.sketch is not None
-        )
+        drawn = pivots_and_chunks(objects, self.metric, *choice, self.check_metric, given, learnt_from, self.n_learnt)
         pivots = drawn.pivots
         fitted = None
         if self.sketch is not None:
@@ -184,6 +182,11 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         if self._learnt.pivots is None:
             raise MissingIndexError("index: no pivots yet; call build() first")
         return self._learnt.pivots
+
+    @property
+    def n_learnt(self) -> int:
+        """From how many objects a build learns at most, besides choosing pivots."""
+        return 0 if self.sketch is None else n_learnt(self.sketch)
 
     def _encoder(self, pivots: Batch, sketch: Sketch | None) -> Encoder:
         return Encoder(self.metric, pivots, self.n_spaces, self.prefix_length, sketch, self.n_threads)

@@ -1,7 +1,8 @@
 """Jitted loops of sketches: from coordinates to codes, from a query to tables, from tables to distances.
 
 Words used below: M coordinates with b_c bits each, packed into B bytes. Cell e of coordinate c has its centre at
-centres[starts[c] + e]; borders[starts[c] + e] lies between the cells e and e + 1.
+centres[starts[c] + e]; borders[starts[c] + e] lies between the cells e and e + 1. A product code has G groups of
+coordinates instead, a byte and 256 centres each.
 """
 
 import numpy as np
@@ -48,6 +49,50 @@ def encode(coordinates, tolerance, bits, starts, borders, byte_of, shift_of, cod
                 certain[i] = False
             if low < (1 << bits[c]) - 1 and borders[starts[c] + low] - value <= tolerance[i, c]:
                 certain[i] = False
+
+
+@kernel
+def nearest_centres(coordinates, tolerance, starts, centres, weights, codes, certain):
+    """Put the nearest centre of every group of coordinates into its byte of the code; ties: the first.
+
+    coordinates : (n, M) float64   tolerance : (n, M) float64, how far each may be from the exact value
+    starts : (G + 1,) int64   centres : (M, 256) float64   weights : (M,) float64, of squared differences
+    codes : (n, B) uint8, written   certain : (n,) bool, all True; written: False where another centre is as near
+    """
+    distances = np.empty(256)
+    spread = np.empty(weights.size)  # most that two centres differ in a coordinate
+    for c in range(weights.size):
+        spread[c] = centres[c].max() - centres[c].min()
+    for i in range(coordinates.shape[0]):
+        for group in range(starts.size - 1):
+            first, stop = starts[group], starts[group + 1]
+            distances[:] = 0.0
+            reach = 0.0
+            for c in range(first, stop):
+                value, weight = coordinates[i, c], weights[c]
+                for e in range(256):
+                    difference = value - centres[c, e]
+                    distances[e] += weight * difference * difference
+                reach += 2 * weight * tolerance[i, c] * spread[c]
+            best = 0
+            for e in range(1, 256):
+                if distances[e] < distances[best]:
+                    best = e
+            codes[i, group] = best
+            for e in range(256):
+                rounding = 1e-15 * (stop - first + 4) * (distances[e] + distances[best])
+                gap = distances[e] - distances[best] - rounding
+                if e == best or gap > reach:
+                    continue
+                # What an error of z changes: 2 weight · error · (difference of the centres).
+                change = 0.0
+                differ = False
+                for c in range(first, stop):
+                    apart = abs(centres[c, e] - centres[c, best])
+                    differ = differ or apart > 0
+                    change += 2 * weights[c] * tolerance[i, c] * apart
+                if differ and gap <= change:
+                    certain[i] = False
 
 
 @kernel

@@ -140,6 +140,10 @@ class ScalarCode:
         _kernels.fill_tables(costs, self.bits, self.starts, self.byte_of, self.shift_of, tables)
         return tables
 
+    def squared_tables(self, query: NDArray[np.float64]) -> NDArray[np.float32]:
+        """`tables` of `squared_costs`."""
+        return self.tables(self.squared_costs(query))
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All arrays by name, for saving."""
         return {

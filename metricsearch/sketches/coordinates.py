@@ -5,7 +5,7 @@ them goes the altitude, how far x is from the flat that the coordinates span, as
 vectors, for comparison, are the same map of the vector itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -55,7 +55,7 @@ class Coordinates:
         powers = pivot_pairs**power
         means = powers.mean(axis=0)
         gram = -0.5 * (powers - means[None, :] - means[:, None] + means.mean())
-        values, vectors = _principal(gram, n_coordinates)
+        values, vectors = principal_axes(gram, n_coordinates)
         return cls(power, means, 0.5 * vectors / np.sqrt(values), float(means.mean()) / 2)
 
     @classmethod
@@ -66,7 +66,7 @@ class Coordinates:
         rest = powers - mean
         rest[np.abs(rest) <= _ROUNDING * (np.abs(powers) + np.abs(mean))] = 0.0  # equal objects do not vary
         # einsum: its bits do not depend on the threads of BLAS
-        values, vectors = _principal(np.einsum("si,sj->ij", rest, rest) / len(powers), n_coordinates)
+        values, vectors = principal_axes(np.einsum("si,sj->ij", rest, rest) / len(powers), n_coordinates)
         return cls(2, mean, -vectors / np.sqrt(values))
 
     @classmethod
@@ -90,6 +90,10 @@ class Coordinates:
         _, _, axes = np.linalg.svd(sample - mean, full_matrices=False)
         axes = axes[:n_coordinates].T
         return cls(1, mean, -axes * _signs(axes), of_vectors=True)
+
+    def turned(self, axes: NDArray[np.float64]) -> Self:
+        """The same seen along other axes (M, M'), orthonormal columns; altitudes are above these."""
+        return replace(self, projection=np.ascontiguousarray(self.projection @ axes))
 
     @property
     def n_inputs(self) -> int:
@@ -160,16 +164,20 @@ class Coordinates:
         return cls(power, offset, projection, centre, of_vectors)  # type: ignore[arg-type]
 
 
-def _principal(matrix: NDArray[np.float64], n_wanted: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def principal_axes(matrix: NDArray[np.float64], n_wanted: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Largest positive eigenvalues, descending, and their vectors, signs chosen so that a run can be repeated."""
+    if not len(matrix):
+        return np.empty(0), matrix
     values, vectors = np.linalg.eigh(matrix)
     values, vectors = values[::-1], vectors[:, ::-1]
-    n_kept = min(n_wanted, int((values > _LEAST_EIGENVALUE * max(values[0], 0.0)).sum())) if len(values) else 0
+    n_kept = min(n_wanted, int((values > _LEAST_EIGENVALUE * max(values[0], 0.0)).sum()))
     values, vectors = values[:n_kept], vectors[:, :n_kept]
     return values, vectors * _signs(vectors)
 
 
 def _signs(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """(M,) 1 or -1: makes the largest component of each column positive."""
+    if not vectors.size:
+        return np.ones(vectors.shape[1])
     largest = vectors[np.argmax(np.abs(vectors), axis=0), np.arange(vectors.shape[1])]
     return np.where(largest < 0, -1.0, 1.0)

@@ -9,21 +9,23 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
 from metricsearch.sketches.coding import MAX_BITS, ScalarCode, allocate_bits, equal_bits
-from metricsearch.sketches.coordinates import Coordinates, Located
-from metricsearch.sketches.kinds import VECTOR_SKETCHES, check_sketch_bytes
+from metricsearch.sketches.coordinates import Coordinates, principal_axes
+from metricsearch.sketches.kinds import VECTOR_SKETCHES, check_sketch_bytes, n_learnt
+from metricsearch.sketches.product import ProductCode, group_coordinates
 from metricsearch.sketches.rabitq import RaBitQSketch
 from metricsearch.sketches.sketch import Altitude, CodedSketch, HyperplaneSketch, Sketch
 from metricsearch.spaces import Batch, Metric
 from metricsearch.threads import thread_map
 
-N_JUDGES = 128  # objects of the sample whose neighbours are looked for ...
-N_JUDGED = 2048  # ... among so many
+N_JUDGES = 128  # objects of the sample whose neighbours are looked for in all of it
 N_NEIGHBOURS = 3  # few: the neighbours of a small sample are farther than those among all objects
 _POWERS = 1, 2
 _EXPONENTS = 0.0, 0.25, 0.5, 1.0  # γ: a coordinate of variance v gets the weight v^-γ
 _ALTITUDE_WEIGHTS = 0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0
 _EQUAL_BITS = 2, 3, 4
 _LEAST_VARIANCE = 1e-9  # of the largest: coordinates below it vary by rounding
+_PER_BYTE = 4  # coordinates that a byte of a product code stands for
+_PRODUCT_EXPONENTS = 0.0, 0.25  # few: each is a k-means
 _PAIRS_DRAWN = 16  # pairs of pivots looked at for each that is chosen
 
 
@@ -48,6 +50,8 @@ def fit_sketch(
     """A sketch of `n_bytes` per object, learnt from a sample of the objects; the metric is taken to be symmetric.
 
     kind:
+    "product": the coordinates of "landmark", turned to the principal axes of the objects; each byte codes the nearest
+        of 256 centres in four coordinates (Jégou et al. 2011; Ge, He, Ke & Sun 2013), and the altitude.
     "landmark": principal coordinates by classical scaling with the pivots as landmarks (de Silva & Tenenbaum 2004),
         bits by water-filling, and the altitude; the power of the distances, the weights of coordinates and of the
         altitude are those that order the sample best.
@@ -59,8 +63,8 @@ def fit_sketch(
     "principal": principal components of the vectors themselves, bits by water-filling, and the altitude.
     "rabitq": see `RaBitQSketch`. These two take vectors under the Euclidean distance only.
     A query is never coded: distances are asymmetric (Jégou, Douze & Schmid 2011).
-    Costs P^2 distances between the P pivots, P times 2,048 to the sample, and an eigenvalue problem of size P, whose
-    last bits depend on the BLAS at hand; what is learnt is kept with the index.
+    Costs P^2 distances between the P pivots, P times `n_learnt(kind)` to the sample, and an eigenvalue problem of size
+    P, whose last bits depend on the BLAS at hand; what is learnt is kept with the index.
     Raises InvalidInputError: unknown kind, a kind that the metric does not allow, too few bytes, objects or pivots,
     distances whose squares overflow.
     """
@@ -69,7 +73,7 @@ def fit_sketch(
         raise InvalidInputError(f"sketch: {kind} needs vectors and the euclidean distance, not {metric.name}")
     if len(sample) < 2 or len(pivots) < 2:
         raise InvalidInputError(f"sketch: needs 2 objects and 2 pivots, got {len(sample)} and {len(pivots)}")
-    sample = sample[rng.permutation(len(sample))[:N_JUDGED]]
+    sample = sample[rng.permutation(len(sample))[: n_learnt(kind)]]
     with np.errstate(over="ignore"):
         learnt_from = _sampled(kind, metric, pivots, sample)
     return _KINDS[kind](n_bytes, learnt_from, rng)
@@ -86,11 +90,16 @@ def encode_all(sketch: Sketch, metric: Metric, objects: Batch, pivots: Batch, n_
 
 
 def _sampled(kind: str, metric: Metric, pivots: Batch, sample: Batch) -> _Sample:
-    distances = metric.exact_pairwise(sample, pivots)
     pairs = metric.exact_pairwise(pivots, pivots)
+    if kind == "product":  # a large sample
+        distances = metric.pairwise(sample, pivots, np.float64)
+        apart = (distances > metric.pairwise_error(sample, pivots, distances)).all(axis=1)
+    else:
+        distances = metric.exact_pairwise(sample, pivots)
+        apart = (distances > 0).all(axis=1)
     if not np.isfinite(distances**2).all() or not np.isfinite(pairs**2).all():
         raise InvalidInputError("sketch: the distances are too large to be squared; use a smaller unit")
-    others = np.flatnonzero(distances.min(axis=1) > 0)  # pivots have no altitude
+    others = np.flatnonzero(apart)  # pivots have no altitude
     if len(others) >= 2:
         sample, distances = sample[others], distances[others]
     truth = metric.exact_pairwise(sample[: min(N_JUDGES, len(sample) // 2)], sample)
@@ -100,6 +109,53 @@ def _sampled(kind: str, metric: Metric, pivots: Batch, sample: Batch) -> _Sample
 
 def _landmark(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
     return _best(sample, _scaled("landmark", n_bytes, sample, _EXPONENTS, _ALTITUDE_WEIGHTS))
+
+
+def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    near = _near(sample)
+    losses, found = [], []
+    for power in _POWERS:  # what is lost to codes depends little on it
+        coordinates = _along_principal_axes(sample, power, _PER_BYTE * n_bytes)
+        located = coordinates.locate_exactly(sample.inputs)
+        estimates = _squared_differences(located.coordinates[: len(sample.truth)], located.coordinates)
+        for weight in _ALTITUDE_WEIGHTS:
+            losses.append(_loss(near, estimates + weight * located.altitudes))
+            found.append((coordinates, weight > 0))
+    coordinates, has_altitude = found[int(np.argmin(losses))]
+    return _best(sample, _product_coded(n_bytes, sample, coordinates, has_altitude, rng))
+
+
+def _along_principal_axes(sample: _Sample, power: int, n_coordinates: int) -> Coordinates:
+    """Classical scaling, turned so that the coordinates of the sample are not correlated; those that vary most."""
+    scaled = Coordinates.scaled(sample.pivot_pairs, power, len(sample.pivot_pairs))
+    z = (scaled.offset - sample.inputs**power) @ scaled.projection
+    rest = z - z.mean(axis=0)
+    rest[np.abs(rest) <= _LEAST_VARIANCE * np.abs(z).max(initial=0.0)] = 0.0  # equal objects do not vary
+    values, axes = principal_axes(rest.T @ rest / len(z), n_coordinates)
+    return scaled.turned(axes)
+
+
+def _product_coded(
+    n_bytes: int, sample: _Sample, coordinates: Coordinates, has_altitude: bool, rng: np.random.Generator
+) -> Iterator[_Way]:
+    located = coordinates.locate_exactly(sample.inputs)
+    variances = located.coordinates.var(axis=0)
+    unit = float(variances.max(initial=0.0)) or 1.0
+    n_coded = n_bytes - has_altitude
+    for exponent in _PRODUCT_EXPONENTS:
+        weights = (variances / unit) ** -exponent / unit
+        order, starts = group_coordinates(variances * weights, n_coded)
+        grouped = coordinates.turned(np.eye(len(order))[:, order])
+        z = located.coordinates[:, order]
+        code = ProductCode.fit(z, starts, weights[order], n_coded, rng)
+        estimates = _estimates(code, z, len(sample.truth))
+        if not has_altitude:
+            yield CodedSketch("product", n_bytes, grouped, code), estimates
+            continue
+        for weight in _ALTITUDE_WEIGHTS[1:]:
+            altitude = Altitude.fit(located.altitudes, weight / unit)
+            levels, _ = altitude.encode(located.altitudes, located.altitude_tolerance)
+            yield CodedSketch("product", n_bytes, grouped, code, altitude), estimates + altitude.costs()[levels]
 
 
 def _simplex(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
@@ -140,7 +196,7 @@ def _water_filled(
         bits = allocate_bits(variances * weights, 8 * n_coded)
         trimmed = _trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, weights, n_coded))
         again = trimmed[0].locate_exactly(sample.inputs)
-        estimates = _estimates(trimmed[1], again, len(sample.truth))
+        estimates = _estimates(trimmed[1], again.coordinates, len(sample.truth))
         for weight in altitude_weights:
             if not has_altitude and not weight:
                 yield CodedSketch(kind, n_bytes, *trimmed), estimates
@@ -171,7 +227,7 @@ def _whitened(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch
         bits = equal_bits(n, 8 * n_bytes, bits_each)
         trimmed = _trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, np.ones(n), n_bytes))
         again = trimmed[0].locate_exactly(sample.inputs)
-        return CodedSketch("whitened", n_bytes, *trimmed), _estimates(trimmed[1], again, len(sample.truth))
+        return CodedSketch("whitened", n_bytes, *trimmed), _estimates(trimmed[1], again.coordinates, len(sample.truth))
 
     return _best(sample, map(of, _EQUAL_BITS))
 
@@ -211,32 +267,44 @@ def _rabitq(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
     return RaBitQSketch.fit(sample.inputs, n_bytes, rng)
 
 
-def _best(sample: _Sample, ways: Iterable[_Way]) -> CodedSketch:
-    """The sketch under which the true neighbours of the judges stand first: least mean logarithm of their ranks."""
-    judges = np.arange(len(sample.truth))
+def _near(sample: _Sample) -> NDArray[np.int64]:
+    """(q, m): the true neighbours of the judges in the sample, not themselves."""
     truth = sample.truth.copy()
-    truth[judges, judges] = np.inf  # not itself
-    n_neighbours = min(N_NEIGHBOURS, truth.shape[1] - 1)
-    near = np.argsort(truth, axis=1, kind="stable")[:, :n_neighbours]
+    np.fill_diagonal(truth, np.inf)
+    return np.argsort(truth, axis=1, kind="stable")[:, : min(N_NEIGHBOURS, truth.shape[1] - 1)]
+
+
+def _loss(near: NDArray[np.int64], estimates: NDArray[np.float64]) -> float:
+    """Mean logarithm of the ranks that the true neighbours have by their estimates; estimates (q, s) are changed."""
+    np.fill_diagonal(estimates, np.inf)
+    of_near = np.take_along_axis(estimates, near, axis=1)
+    ranks = (estimates[:, None, :] < of_near[:, :, None]).sum(axis=2)
+    return float(np.log1p(ranks).mean())
+
+
+def _best(sample: _Sample, ways: Iterable[_Way]) -> CodedSketch:
+    """The sketch under which the true neighbours of the judges stand first."""
+    near = _near(sample)
     losses, found = [], []
     for sketch, estimates in ways:
-        estimates[judges, judges] = np.inf
-        of_near = np.take_along_axis(estimates, near, axis=1)
-        ranks = (estimates[:, None, :] < of_near[:, :, None]).sum(axis=2)
-        losses.append(float(np.log1p(ranks).mean()))
+        losses.append(_loss(near, estimates))
         found.append(sketch)
     return found[int(np.argmin(losses))]
 
 
-def _estimates(code: ScalarCode, located: Located, n_judges: int) -> NDArray[np.float64]:
-    """Estimates (n_judges, s) between objects of the sample by their coordinates, the left uncoded."""
-    codes, _ = code.encode(located.coordinates, located.tolerance)
+def _estimates(code: ScalarCode | ProductCode, z: NDArray[np.float64], n_judges: int) -> NDArray[np.float64]:
+    """Estimates (n_judges, s) between objects of the sample by their coordinates z (s, M), the left uncoded."""
+    codes, _ = code.encode(z, np.zeros(z.shape))
     scale = np.sqrt(code.weights)
-    left, right = located.coordinates[:n_judges] * scale, code.decode(codes) * scale
+    return _squared_differences(z[:n_judges] * scale, code.decode(codes) * scale)
+
+
+def _squared_differences(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T)
 
 
 _KINDS: dict[str, Callable[[int, _Sample, np.random.Generator], Sketch]] = {
+    "product": _product,
     "landmark": _landmark,
     "simplex": _simplex,
     "whitened": _whitened,

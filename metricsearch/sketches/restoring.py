@@ -9,6 +9,7 @@ from metricsearch.errors import CorruptedError
 from metricsearch.sketches.coding import ScalarCode
 from metricsearch.sketches.coordinates import Coordinates
 from metricsearch.sketches.kinds import MAX_BYTES, SKETCHES, VECTOR_SKETCHES, least_bytes
+from metricsearch.sketches.product import ProductCode
 from metricsearch.sketches.rabitq import RaBitQSketch
 from metricsearch.sketches.sketch import Altitude, CodedSketch, HyperplaneSketch, Sketch
 
@@ -29,7 +30,11 @@ def restored_sketch(kind: Any, n_bytes: Any, arrays: Arrays, n_pivots: int, widt
     if kind == "rabitq":
         return RaBitQSketch.from_arrays(n_bytes, coordinates, arrays, where)
     altitude = _altitude(kind, arrays, where)
-    code = ScalarCode.from_arrays(n_bytes - (altitude is not None), arrays, coordinates.n_coordinates, where)
+    n_coded = n_bytes - (altitude is not None)
+    if kind == "product":
+        product = ProductCode.from_arrays(n_coded, arrays, coordinates.n_coordinates, where)
+        return CodedSketch(kind, n_bytes, coordinates, product, altitude)
+    code = ScalarCode.from_arrays(n_coded, arrays, coordinates.n_coordinates, where)
     if kind != "hyperplane":
         return CodedSketch(kind, n_bytes, coordinates, code, altitude)
     if (code.bits != 1).any():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from metricsearch.sketches import _kernels
 from metricsearch.sketches.coding import ScalarCode
 from metricsearch.sketches.coordinates import Coordinates, Located
+from metricsearch.sketches.product import ProductCode
 from metricsearch.spaces import Batch, Metric
 
 ALTITUDE_LEVELS = 256  # of one byte
@@ -93,14 +94,19 @@ class Altitude:
 
 
 class CodedSketch(Sketch):
-    """Coordinates in unequal bits, and the altitude in a byte where there is one.
+    """Coordinates in few bits, and the altitude in a byte where there is one.
 
     estimate = Σ w_c (z_c(q) - z_c(x))^2 + w (altitude of q + altitude of x), x as coded, q not. Weights are such that
     estimates are near 1, whatever the unit of the distances: tables are float32.
     """
 
     def __init__(
-        self, kind: str, n_bytes: int, coordinates: Coordinates, code: ScalarCode, altitude: Altitude | None = None
+        self,
+        kind: str,
+        n_bytes: int,
+        coordinates: Coordinates,
+        code: ScalarCode | ProductCode,
+        altitude: Altitude | None = None,
     ) -> None:
         self.kind, self.n_bytes = kind, n_bytes
         self.coordinates, self.code, self.altitude = coordinates, code, altitude
@@ -137,14 +143,14 @@ class CodedSketch(Sketch):
         """See `Sketch.query`."""
         row = np.asarray(query, dtype=np.float64) if self.coordinates.of_vectors else pivot_distances.reshape(1, -1)
         located = self.coordinates.locate_exactly(row)
-        tables = self.code.tables(self._costs(located.coordinates[0]))
+        tables = self._tables(located.coordinates[0])
         if self.altitude is None:
             return SketchQuery(tables, 0.0)
         last = self.altitude.costs().astype(np.float32)
         return SketchQuery(np.vstack([tables, last]), float(self.altitude.weight * located.altitudes[0]))
 
-    def _costs(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.code.squared_costs(query)
+    def _tables(self, query: NDArray[np.float64]) -> NDArray[np.float32]:
+        return self.code.squared_tables(query)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """See `Sketch.arrays`."""
@@ -161,7 +167,9 @@ class HyperplaneSketch(CodedSketch):
     units of their mean over the sample.
     """
 
-    def _costs(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
+    code: ScalarCode
+
+    def _tables(self, query: NDArray[np.float64]) -> NDArray[np.float32]:
         ahead = np.repeat(query[self.code.columns], 2)
         costs = np.repeat(self.code.weights, 2) * ahead**2
-        return np.where((ahead >= 0) == (self.code.centres >= 0), 0.0, costs)
+        return self.code.tables(np.where((ahead >= 0) == (self.code.centres >= 0), 0.0, costs))

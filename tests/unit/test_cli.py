@@ -76,7 +76,7 @@ def test_create_with_sketches(run, files):
         assert (collection.index.sketch, collection.index.sketch_bytes) == ("landmark", 6)
     status, _, err = run("create", files / "d.ms", files / "x.npy", *SMALL, "--sketch", "landmarks")
     assert status == 2
-    assert "sketch: expected one of landmark, simplex, whitened, hyperplane; got 'landmarks'" in err
+    assert "sketch: expected one of product, landmark, simplex, whitened, hyperplane; got 'landmarks'" in err
     assert not (files / "d.ms").exists()
 
 

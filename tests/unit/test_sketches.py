@@ -452,7 +452,7 @@ OBJECTS = vectors(np.random.default_rng(0), 30)
 
 @pytest.mark.parametrize("kind", ["", "Landmark", "pca", None, 3, ["landmark"]])
 def test_an_unknown_kind_names_those_that_are_known(kind):
-    assert_invalid("^sketch: expected one of landmark, .*rabitq; got ", kind, 6, METRIC, OBJECTS[:5], OBJECTS)
+    assert_invalid("^sketch: expected one of product, .*rabitq; got ", kind, 6, METRIC, OBJECTS[:5], OBJECTS)
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, -3, 256, 10**9, 6.0, "6", None, True, np.nan])
