@@ -18,7 +18,9 @@ from metricsearch.spaces import Batch, Metric
 from metricsearch.threads import thread_map
 
 N_JUDGES = 128  # objects of the sample whose neighbours are looked for in all of it
-N_NEIGHBOURS = 3  # few: the neighbours of a small sample are farther than those among all objects
+# Neighbours of each: 10 of 16,384. The nearest alone may be near-copies of an object, which any sketch finds. Of a
+# small sample fewer, as its neighbours are farther than those among all objects.
+N_NEIGHBOURS, NEIGHBOURS_SHARE = 3, 1600
 _POWERS = 1, 2
 _EXPONENTS = 0.0, 0.25, 0.5, 1.0  # γ: a coordinate of variance v gets the weight v^-γ
 _ALTITUDE_WEIGHTS = 0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0
@@ -271,7 +273,8 @@ def _near(sample: _Sample) -> NDArray[np.int64]:
     """(q, m): the true neighbours of the judges in the sample, not themselves."""
     truth = sample.truth.copy()
     np.fill_diagonal(truth, np.inf)
-    return np.argsort(truth, axis=1, kind="stable")[:, : min(N_NEIGHBOURS, truth.shape[1] - 1)]
+    n_others = truth.shape[1] - 1
+    return np.argsort(truth, axis=1, kind="stable")[:, : min(max(N_NEIGHBOURS, n_others // NEIGHBOURS_SHARE), n_others)]
 
 
 def _loss(near: NDArray[np.int64], estimates: NDArray[np.float64]) -> float:
