@@ -19,6 +19,7 @@ from metricsearch.ppp.aggregation import Records
 from metricsearch.ppp.tree import PPPTree, build_tree, check_tree, decode_tree
 from metricsearch.sketches import SketchQuery
 from metricsearch.threads import thread_map
+from metricsearch.validation import MAX_ID, check_ids
 
 SAMPLE_SHARE = 16  # one object in so many keeps its uncompressed prefixes, which tell a query how deep to read ...
 SAMPLE_SIZES = 64, 2048  # ... but at least and at most so many
@@ -28,6 +29,11 @@ MAX_OBJECTS = 2**31 - 1
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def sample_size(n: int) -> int:
+    """How many of n objects keep their uncompressed prefixes."""
+    return min(n, int(np.clip(n // SAMPLE_SHARE, *SAMPLE_SIZES)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +193,7 @@ class Content:
         prefixes = codes.prefixes
         columns = [np.ascontiguousarray(prefixes[:, j]) for j in range(self.n_spaces)]
         trees = thread_map(lambda column: build_tree(column, self.n_pivots), columns, self._n_threads)
-        n_sample = min(len(ids), int(np.clip(len(ids) // SAMPLE_SHARE, *SAMPLE_SIZES)))
+        n_sample = sample_size(len(ids))
         picked = np.arange(n_sample) * len(ids) // max(n_sample, 1)
         sample = np.stack([column[picked] for column in columns])
         tree_ids = ids if (ids != np.arange(len(ids))).any() else np.empty(0, dtype=np.int64)
@@ -248,10 +254,18 @@ class Content:
             ordinals = np.where(inserted >= 0, inserted, ordinals)
         return ordinals
 
-    def next_id(self) -> int:
-        """One more than the largest ID in the arrays, removed objects included."""
+    def numbers(self, ids: Any, n: int) -> NDArray[np.int64]:
+        """IDs for n new objects: those given, or None: following the largest that is or was there.
+
+        Raises InvalidInputError, DuplicateIdError (among those given).
+        """
+        if ids is not None:
+            return check_ids(ids, "ids", n)
         largest = int(self._tree_ids[-1]) if len(self._tree_ids) else self.n_tree - 1
-        return max(largest, int(self._inserted.ids[: self._inserted.n].max(initial=-1))) + 1
+        largest = max(largest, int(self._inserted.ids[: self._inserted.n].max(initial=-1)))
+        if largest + n > MAX_ID:
+            raise InvalidInputError(f"ids: none are left to follow the largest one, {largest}; pass the IDs")
+        return np.arange(largest + 1, largest + 1 + n)
 
     @_locked
     def insert(self, codes: Codes, ids: NDArray[np.int64]) -> None:

@@ -11,18 +11,19 @@ from metricsearch.errors import CorruptedError, EmptyIndexError, InvalidInputErr
 from metricsearch.indexes import CandidateStream, Estimated, EstimatingIndex, check_options
 from metricsearch.partition import PIVOT_CHOICES, pivot_pairs, pivots_and_chunks
 from metricsearch.ppp.aggregation import Block, Progress
+from metricsearch.ppp.budget import split_budget
 from metricsearch.ppp.content import Codes, Content, check_prefixes
 from metricsearch.ppp.encoding import Encoder
 from metricsearch.ppp.ranking import Ranking, RankingOptions, ranking_tables
 from metricsearch.ppp.saving import Learnt
 from metricsearch.ppp.scores import NO_CALIBRATION, ObjectSample, learn_calibration, require_calibration
-from metricsearch.ppp.searching import candidate_blocks, sketched_blocks
+from metricsearch.ppp.searching import candidate_blocks
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
 from metricsearch.sketches import PIVOT_SKETCHES, Sketch, check_sketch_bytes, fit_sketch, n_learnt
 from metricsearch.spaces import Batch, Metric, Ragged, check_user_metric, get_metric
 from metricsearch.spaces.chunks import iterate_chunks
 from metricsearch.threads import resolve_threads
-from metricsearch.validation import MAX_ID, check_choice, check_ids, check_integer, check_positive
+from metricsearch.validation import check_choice, check_ids, check_integer, check_positive
 
 MAX_SPACES = 255
 MAX_PIVOTS = 65536
@@ -71,6 +72,18 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         self._pivot_pairs: NDArray[np.float64] | None = None
         self._content = self._new_content()
 
+    @classmethod
+    def for_budget(cls, metric: Any = "euclidean", *, bytes_per_object: float, n: int, **parameters: Any) -> "PPPCodes":
+        """An unbuilt index that will take at most bytes_per_object of memory for each of n objects, IDs 0 .. n - 1.
+
+        All that grows with the objects counts; pivots and sketch map, which do not, do not (see `memory_report`).
+        parameters: of the constructor but λ, k, l and the sketch, which are chosen. Raises InvalidInputError.
+        """
+        chosen = split_budget(bytes_per_object, n)
+        if twice := sorted({*chosen, "sketch", "sketch_bytes"} & parameters.keys()):
+            raise InvalidInputError(f"{twice[0]}: the budget decides; leave it out, or call PPPCodes(...)")
+        return cls(metric, **chosen, **parameters)
+
     def _new_content(self) -> Content:
         return Content(self.n_spaces, self.n_pivots, self.prefix_length, self.sketch_bytes, self.n_threads)
 
@@ -97,10 +110,10 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
             fitted = fit_sketch(self.sketch, self.sketch_bytes, self.metric, pivots, drawn.sample, rng)
         passing = ObjectSample(self.seed)
         learns = self.options.aggregation == "calibrated"
-        codes = self._encoder(pivots, fitted).codes_of_all(passing.passing(drawn.chunks) if learns else drawn.chunks)
-        numbers = np.arange(len(codes)) if ids is None else check_ids(ids, "ids", len(codes))
+        chunks = passing.passing(drawn.chunks) if learns else drawn.chunks
+        codes = self._encoder(pivots, fitted).codes_of_all(chunks)
         content = self._new_content()
-        content.insert(codes, numbers)
+        content.insert(codes, content.numbers(ids, len(codes)))
         content.consolidate()
         pairs, calibration = None, NO_CALIBRATION
         if learns:
@@ -118,10 +131,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         """
         encoder = self._encoder(self.flat_pivots, self._learnt.sketch)
         codes = encoder.codes_of_all(iterate_chunks(objects, self.metric, self.width))
-        next_id = self._content.next_id()
-        if ids is None and next_id + len(codes) - 1 > MAX_ID:
-            raise InvalidInputError(f"ids: none are left to follow the largest one, {next_id - 1}; pass the IDs")
-        numbers = np.arange(next_id, next_id + len(codes)) if ids is None else check_ids(ids, "ids", len(codes))
+        numbers = self._content.numbers(ids, len(codes))
         self._content.insert(codes, numbers)
         return numbers
 
@@ -160,7 +170,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
             raise InvalidInputError(f"prefixes: expected pivot indexes in 0..{index.n_pivots - 1}, got {table.max()}")
         if pivots is not None:
             index._learnt = Learnt(index.check_pivots(pivots))
-        numbers = np.arange(len(table)) if ids is None else check_ids(ids, "ids", len(table))
+        numbers = index._content.numbers(ids, len(table))
         index._content.insert(Codes.unsketched(table.astype(np.uint16)), numbers)
         index._content.consolidate()
         return index
@@ -258,10 +268,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
     ) -> Iterator[Block]:
         """Blocks of (ids, what they are ordered by, hits): the candidates of `rank` in the same order.
 
-        They are ordered by aggregated ranks, sums of scores, or estimates of sketches.
-
-        first_block: candidates to find before the first block is handed on, so that they can be read while the
-        others are ranked. `progress` is advanced block by block.
+        first_block: see `stream_candidates`. `progress` is advanced block by block.
         """
         options = self._check_options(options or self.options)
         view = self._content.view()
@@ -273,14 +280,13 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         tables = ranking_tables(
             distances, self.n_spaces, self.n_pivots, self.prefix_length, options, self._pairs_for(options)
         )
-        found = view, tables, options, learnt.calibration
-        if learnt.sketch is None or options.n_sketched == 0:
-            yield from candidate_blocks(*found, n_wanted, first_block, progress, self.n_threads)
-            return
-        if len(distances) < self.n_spaces:
-            raise InvalidInputError(f"pivot_distances: sketches need those of all {self.n_spaces} spaces")
-        query = learnt.sketch.query(self.flat_pivots[:0], distances.ravel())
-        yield from sketched_blocks(*found, query, n_wanted, first_block, progress, self.n_threads)
+        query = None
+        if learnt.sketch is not None and options.n_sketched != 0:
+            if len(distances) < self.n_spaces:
+                raise InvalidInputError(f"pivot_distances: sketches need those of all {self.n_spaces} spaces")
+            query = learnt.sketch.query(self.flat_pivots[:0], distances.ravel())
+        rest = query, n_wanted, first_block, progress, self.n_threads
+        yield from candidate_blocks(view, tables, options, learnt.calibration, *rest)
 
     def _pairs_for(self, options: RankingOptions) -> NDArray[np.float64] | None:
         """Pivot-pivot distances (λ, k, k) if `options` need them, computed when first needed."""
@@ -379,7 +385,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
     ) -> "PPPCodes":
         """Index of n objects from `parameters()` and `to_arrays()`; arrays may be memory-mapped.
 
-        metric: needed only where the metric is a user function. Raises CorruptedError if the arrays do not fit.
+        metric: see `from_parameters`. Raises CorruptedError if the arrays do not fit.
         """
         index = cls.from_parameters(parameters, metric=metric, n_threads=n_threads)
         index._content.set_arrays(arrays, n, where)

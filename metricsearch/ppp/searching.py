@@ -18,22 +18,29 @@ def candidate_blocks(
     tables: list[RankingTable],
     options: RankingOptions,
     calibration: NDArray[np.float64],
+    query: SketchQuery | None,
     n_wanted: int,
     first_block: int | None,
     progress: Progress,
     n_threads: int,
 ) -> Iterator[Block]:
-    """Blocks of (ids, aggregated ranks or sums of scores, hits), best first, together the best n_wanted <= n.
+    """Blocks of (ids, what they are ordered by, hits), best first, together the best n_wanted <= n.
 
+    They are ordered by aggregated ranks or sums of scores; with a sketched query, more candidates than are wanted are
+    found that way, and those handed on that their sketches estimate nearest, float32, ties by ID.
     tables: of the spaces to use. calibration: see `space_scores`. first_block: candidates to find before the first
     block is handed on; None = all.
     """
+    found = view, tables, options, calibration
+    if query is not None:
+        yield from _sketched_blocks(*found, query, n_wanted, first_block, progress, n_threads)
+        return
     sizes = _block_sizes(n_wanted, first_block)
-    for _, *block in _in_order(view, tables, options, calibration, sizes, progress, n_threads):
+    for _, *block in _in_order(*found, sizes, progress, n_threads):
         yield block[0], block[1], block[2]
 
 
-def sketched_blocks(
+def _sketched_blocks(
     view: View,
     tables: list[RankingTable],
     options: RankingOptions,
@@ -44,10 +51,7 @@ def sketched_blocks(
     progress: Progress,
     n_threads: int,
 ) -> Iterator[Block]:
-    """Like `candidate_blocks`, but of more candidates than are wanted those that the sketches estimate nearest.
-
-    The blocks hold estimates, float32; ties by ID. Where all objects would be candidates, none are ranked before.
-    """
+    """Where all objects would be candidates, none are ranked before."""
     n_sketched = options.sketched_of(n_wanted, view.n_objects)
     if n_sketched < view.n_objects:
         ranked = _in_order(view, tables, options, calibration, [n_sketched], progress, n_threads)
