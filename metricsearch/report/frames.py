@@ -19,10 +19,14 @@ PPP_PARAMETERS = (
     "prefix_length",
     "ranking",
     "decay",
+    "aggregation",
     "percentile",
     "rank_mode",
     "max_level",
     "pivot_choice",
+    "sketch",
+    "sketch_bytes",
+    "n_sketched",
     "seed",
 )
 RETRIEVAL_PARAMETERS = (

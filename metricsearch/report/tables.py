@@ -91,7 +91,9 @@ def needed_table(points: "pd.DataFrame", needed: list[str]) -> Table:
 def bytes_table(points: "pd.DataFrame") -> Table:
     """One row per point: bytes per object in memory, pivots apart, and on disk."""
     keys = ["codec", *(key for key in key_columns(points) if key != "codec")]
-    rows = [["data", *keys, "codes, IDs, directory in memory", "pivots in memory", "object store file", "its payload"]]
+    sketched = "sketch_bytes" in points and (points["sketch_bytes"] > 0).any()
+    codes = "codes, IDs, directory, sketches" if sketched else "codes, IDs, directory"
+    rows = [["data", *keys, f"{codes} in memory", "pivots in memory", "object store file", "its payload"]]
     for _, row in points.iterrows():
         index, pivots = row["index_memory_bytes"], row["pivot_memory_bytes"]
         parts = (index - pivots, pivots, row["store_file_bytes"], row["store_payload_bytes"])

@@ -4,6 +4,7 @@ import pytest
 
 from metricsearch.errors import ConfigError, MissingDataError
 from metricsearch.experiment import load_config
+from metricsearch.experiment.parts import part_path
 from metricsearch.experiment.ppp.measuring import build_key
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
@@ -103,6 +104,23 @@ def test_misspelled_key_wrong_type_and_impossible_value_are_all_told_in_one_line
             'kind = "candidate"',
             "kind: expected one of search, candidates, memory, retrieval, features, got 'candidate'",
         ),
+        ("n_pivots = 16", 'aggregation = "logrank"', "index.aggregation: expected one of percentile, sum, log-rank,"),
+        ("n_pivots = 16", 'sketch = "rabitq"', "index.sketch: expected one of product, landmark, simplex,"),
+        ("n_pivots = 16", "sketch_bytes = 1", "index.sketch_bytes: expected a whole number in 2..255, got 1"),
+        ("n_pivots = 16", "n_sketched = -1", "index.n_sketched: expected a whole number >= 0, got -1"),
+        ("n_pivots = 16", "sketch_bytes = 16", "index.sketch_bytes: needs a sketch; sketch: one of product,"),
+        ("n_pivots = 16", "[sweep]\nn_sketched = [0, 9]", "sweep.n_sketched: needs a sketch; sketch: one of product,"),
+        ("n_pivots = 16", '[sweep]\nsketch = "product"', "sweep.sketch: expected a list of names of sketches"),
+        (
+            BASE,
+            BASE + "[[series]]\nlabel = 'a'\nsketch_bytes = 8\n",
+            "series.sketch_bytes: needs a sketch; sketch: one",
+        ),
+        (
+            BASE,
+            BASE + "[[series]]\nlabel = 'a'\nsketch_bytes = 256\n",
+            "series[0].sketch_bytes: expected a whole number in 2..255, got 256",
+        ),
         ('"decaf7-like"', '"decaf7-lik"', "did you mean decaf7-like"),
         ("n_queries = 5", "", "data.n_queries: missing"),
         ("n_queries = 5", "n_queries = 5.0", "data.n_queries: expected a whole number >= 1, got 5.0"),
@@ -178,3 +196,62 @@ def test_texts_and_the_layout_of_the_report_do_not_make_another_run(load):
     assert load(BASE.replace('"t"', '"other"') + '[report]\nx = "n"\ny = "recall_at_10"\n').digest() == ref
     assert load(BASE.replace("n_pivots = 16", "n_pivots = 17")).digest() != ref
     assert load(BASE.replace("n = 100", "n = 101")).digest() != ref
+
+
+def test_points_of_recorded_runs_are_found_again(load, tmp_path):
+    path = next(path for path in EXPERIMENTS if path.stem == "quickstart")
+    assert [part_path(tmp_path, point).name for point in load_config(path).points()] == ["6439308e8614a931.h5"]
+    assert not set(load(BASE).points()[0].model_dump()["index"]) & {
+        "aggregation",
+        "sketch",
+        "sketch_bytes",
+        "n_sketched",
+    }
+
+
+def test_later_keys_at_their_defaults_make_no_other_run(load):
+    ref = load(BASE).digest()
+    assert load(BASE.replace("n_pivots = 16", 'n_pivots = 16\naggregation = "percentile"')).digest() == ref
+    digests = [
+        load(BASE.replace("n_pivots = 16", f"n_pivots = 16\n{line}")).digest()
+        for line in (
+            "aggregation = 'sum'",
+            "sketch = 'product'",
+            "sketch = 'landmark'",
+            "sketch = 'product'\nn_sketched = 9",
+        )
+    ]
+    assert len({ref, *digests}) == 5
+
+
+def test_keys_of_sketches_say_nothing_where_there_is_none(load):
+    series = "[[series]]\nlabel = 'none'\n[[series]]\nlabel = 'some'\nsketch = 'landmark'\n"
+    config = load(BASE + "[sweep]\nsketch_bytes = [16, 32]\nn_sketched = [0, 50]\n" + series)
+    found = [
+        (p.label, *(p.columns()[name] for name in ("sketch", "sketch_bytes", "n_sketched"))) for p in config.points()
+    ]
+    assert found == [
+        ("none", None, 0, None),
+        ("some", "landmark", 16, 0),
+        ("some", "landmark", 16, 50),
+        ("some", "landmark", 32, 0),
+        ("some", "landmark", 32, 50),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "n_indexes"),
+    [
+        ("aggregation = ['percentile', 'sum', 'log-rank']", 1),
+        ("aggregation = ['percentile', 'sum', 'calibrated']", 2),
+        ("aggregation = ['calibrated']\nranking = ['wspd', 'diff']\ndecay = [0.5, 1.0]\nmax_level = [2, 3]", 8),
+        ("aggregation = ['calibrated']\npercentile = [0.5, 1.0]\nrank_mode = ['dense', 'position']", 1),
+        ("aggregation = ['calibrated']\nn_spaces = [1, 2]", 2),
+        ("sketch = ['product', 'landmark']\nsketch_bytes = [16, 32]", 4),
+        ("sketch = ['product']\nn_spaces = [1, 2]", 2),  # learnt with all pivots of an index
+        ("sketch = ['product']\nprefix_length = [3, 4]\nn_sketched = [0, 50]\naggregation = ['sum', 'percentile']", 1),
+    ],
+)
+def test_points_share_an_index_unless_something_else_is_learnt(load, sweep, n_indexes):
+    config = load(BASE + f"[sweep]\n{sweep}\n")
+    assert len({build_key(config, point) for point in config.points()}) == n_indexes

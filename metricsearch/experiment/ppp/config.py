@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from metricsearch.datasets import describe
 from metricsearch.experiment.config import (
@@ -21,9 +21,11 @@ from metricsearch.experiment.config import (
 )
 from metricsearch.experiment.ppp import columns
 from metricsearch.partition import PIVOT_CHOICES
-from metricsearch.ppp import RANKINGS
+from metricsearch.ppp import AGGREGATIONS, RANKINGS
 from metricsearch.ppp.index import MAX_PIVOTS, MAX_SPACES
 from metricsearch.ppp.tree import MAX_PREFIX_LENGTH
+from metricsearch.sketches import PIVOT_SKETCHES
+from metricsearch.sketches.kinds import MAX_BYTES, least_bytes
 from metricsearch.spaces import kind_by_name
 from metricsearch.store.codecs import get_codec
 
@@ -40,6 +42,31 @@ Ranking = Annotated[str, Field(description=f"one of {', '.join(RANKINGS)}", patt
 PivotChoice = Annotated[
     str, Field(description=f"one of {', '.join(PIVOT_CHOICES)}", pattern=f"^({'|'.join(PIVOT_CHOICES)})$")
 ]
+Aggregation = Annotated[
+    str, Field(description=f"one of {', '.join(AGGREGATIONS)}", pattern=f"^({'|'.join(AGGREGATIONS)})$")
+]
+SketchKind = Annotated[
+    str, Field(description=f"one of {', '.join(PIVOT_SKETCHES)}", pattern=f"^({'|'.join(PIVOT_SKETCHES)})$")
+]
+LEAST_BYTES = max(map(least_bytes, PIVOT_SKETCHES))
+SketchBytes = Annotated[
+    int, Field(ge=LEAST_BYTES, le=MAX_BYTES, description=f"a whole number in {LEAST_BYTES}..{MAX_BYTES}")
+]
+Sketched = Annotated[int, Field(ge=0, description="a whole number >= 0")]
+LATER_KEYS = ("aggregation", "sketch", "sketch_bytes", "n_sketched")  # there are recorded runs from before them
+SKETCH_KEYS = ("sketch_bytes", "n_sketched")  # they say nothing without a sketch
+
+
+class GrownTable(Table):
+    """A table that has keys which came later: left out where not used, so that recorded runs keep their names."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialize(self)
+        fields = type(self).model_fields
+        return {
+            name: value for name, value in values.items() if name not in LATER_KEYS or value != fields[name].default
+        }
 
 
 class DataConfig(Table):
@@ -57,7 +84,7 @@ class DataConfig(Table):
         return name
 
 
-class IndexConfig(Table):
+class IndexConfig(GrownTable):
     """[index]: parameters of `PPPCodes` and `RankingOptions` under their own names."""
 
     n_spaces: Spaces = 4
@@ -65,10 +92,14 @@ class IndexConfig(Table):
     prefix_length: Length = 8
     ranking: Ranking = "wspd"
     decay: Decay = 0.75
+    aggregation: Aggregation = "percentile"
     percentile: Fraction = 0.5
     rank_mode: RankMode = Field(default="dense", description="one of dense, position")
     max_level: Length | None = Field(default=None, description="a whole number in 1..prefix_length")
     pivot_choice: PivotChoice = "random"
+    sketch: SketchKind | None = None
+    sketch_bytes: SketchBytes = 32
+    n_sketched: Sketched | None = None
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -86,7 +117,7 @@ class StoreConfig(Table):
     codec: Text
 
 
-class SweepConfig(Table):
+class SweepConfig(GrownTable):
     """[sweep]: lists of values; all combinations are measured."""
 
     n: Many[Count] | None = Field(default=None, description="a list of whole numbers >= 1")
@@ -98,14 +129,20 @@ class SweepConfig(Table):
     )
     ranking: Many[Ranking] | None = Field(default=None, description="a list of names of rankings")
     decay: Many[Decay] | None = Field(default=None, description="a list of numbers in (0, 1]")
+    aggregation: Many[Aggregation] | None = Field(default=None, description="a list of names of aggregations")
     percentile: Many[Fraction] | None = Field(default=None, description="a list of numbers in [0, 1]")
     rank_mode: Many[RankMode] | None = Field(default=None, description="a list of dense, position")
     max_level: Many[Length] | None = Field(default=None, description="a list of whole numbers in 1..prefix_length")
     pivot_choice: Many[PivotChoice] | None = Field(default=None, description="a list of names of pivot choices")
+    sketch: Many[SketchKind] | None = Field(default=None, description="a list of names of sketches")
+    sketch_bytes: Many[SketchBytes] | None = Field(
+        default=None, description=f"a list of whole numbers in {LEAST_BYTES}..{MAX_BYTES}"
+    )
+    n_sketched: Many[Sketched] | None = Field(default=None, description="a list of whole numbers >= 0")
     seed: Many[Seed] | None = Field(default=None, description="a list of whole numbers >= 0 (of the index)")
 
 
-class PPPSeries(SeriesConfig):
+class PPPSeries(GrownTable, SeriesConfig):
     """[[series]]: a named line of the figure, by the values in which it differs from [data], [index] and [store]."""
 
     n: Count | None = None
@@ -115,10 +152,14 @@ class PPPSeries(SeriesConfig):
     prefix_length: Length | None = None
     ranking: Ranking | None = None
     decay: Decay | None = None
+    aggregation: Aggregation | None = None
     percentile: Fraction | None = None
     rank_mode: RankMode | None = Field(default=None, description="one of dense, position")
     max_level: Length | None = None
     pivot_choice: PivotChoice | None = None
+    sketch: SketchKind | None = None
+    sketch_bytes: SketchBytes | None = None
+    n_sketched: Sketched | None = None
     seed: Seed | None = None
 
 
@@ -153,8 +194,10 @@ class PPPPoint(Point):
     index: IndexConfig
 
     def columns(self) -> dict[str, Any]:
-        """Parameters of the data, the store and the index."""
-        return {"n": self.n, "codec": self.codec, **self.index.model_dump()}
+        """Parameters of the data, the store and the index; sketches that are not there have 0 bytes."""
+        index = {name: getattr(self.index, name) for name in IndexConfig.model_fields}
+        index["sketch_bytes"] = self.index.sketch_bytes if self.index.sketch else 0
+        return {"n": self.n, "codec": self.codec, **index}
 
 
 class PPPExperiment(ExperimentConfig):
@@ -175,6 +218,7 @@ class PPPExperiment(ExperimentConfig):
             raise ValueError(f'data.n_queries: missing; kind "{self.kind}" needs queries')
         if self.kind != "memory" and measure.n_candidates is None and measure.n_candidates_share is None:
             raise ValueError(f'measure.n_candidates (or n_candidates_share): missing; kind "{self.kind}" needs it')
+        self._check_sketch_keys()
         codecs = {point.codec for point in self.points()}
         if self.kind == "search" and None in codecs:
             raise ValueError('store.codec: missing; kind "search" needs it')
@@ -183,11 +227,21 @@ class PPPExperiment(ExperimentConfig):
             get_codec(str(codec), kind)
         return self
 
+    def _check_sketch_keys(self) -> None:
+        if any(point.index.sketch for point in self.points()):
+            return
+        for where, table in (("index", self.index), ("sweep", self.sweep), *(("series", one) for one in self.series)):
+            if unused := [name for name in SKETCH_KEYS if name in table.model_fields_set]:
+                raise ValueError(f"{where}.{unused[0]}: needs a sketch; sketch: one of {', '.join(PIVOT_SKETCHES)}")
+
     def point(self, label: str, values: dict[str, Any]) -> PPPPoint:
         """See `ExperimentConfig.point`."""
         n = values.pop("n", self.data.n)
         codec = values.pop("codec", self.store.codec if self.store else None)
-        return PPPPoint(label=label, n=n, codec=codec, index=with_values(self.index, values))
+        index = with_values(self.index, values)
+        if index.sketch is None:
+            index = index.model_copy(update={name: IndexConfig.model_fields[name].default for name in SKETCH_KEYS})
+        return PPPPoint(label=label, n=n, codec=codec, index=index)
 
     def parameter_columns(self) -> tuple[str, ...]:
         """See `ExperimentConfig.parameter_columns`."""

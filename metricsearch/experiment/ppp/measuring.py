@@ -1,7 +1,7 @@
 """The three kinds of measurement. Each takes the points that share an index and yields their parts one by one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from metricsearch.evaluation import Neighbours, candidates_needed, hit_positions
 from metricsearch.experiment.parts import Part, Phase
 from metricsearch.experiment.ppp.columns import memory_part_column, needed_column
 from metricsearch.experiment.ppp.config import IndexConfig, PPPExperiment, PPPPoint
+from metricsearch.experiment.ppp.hits import Reordered, reordered_hit_positions
 from metricsearch.experiment.ppp.workload import Workload
 from metricsearch.indexes import FIXED_PARTS
 from metricsearch.ppp import PPPCodes, RankingOptions, flat_code_bits
@@ -33,19 +34,38 @@ class BuildKey:
     n_spaces: int | None = None
     prefix_length: int | None = None
     codec: str | None = None
+    sketch: str | None = None
+    sketch_bytes: int | None = None
+    learnt_for: RankingOptions | None = None
 
 
 def build_key(config: PPPExperiment, point: PPPPoint) -> BuildKey:
     """Points with the same key share one index.
 
     Candidates: one index with the most spaces and the longest prefix serves all others, which use its first spaces and
-    the beginnings of its prefixes. Times and bytes belong to an index of exactly those parameters.
+    the beginnings of its prefixes. Times and bytes belong to an index of exactly those parameters. Sketches and
+    calibrated scores are learnt with all pivots of an index, so they belong to one of exactly that number of spaces,
+    and the scores to the ranking that they are learnt for.
     """
     index = point.index
     key = BuildKey(point.n, index.n_pivots, index.pivot_choice, index.seed)
-    if config.kind == "candidates":
-        return key
-    return BuildKey(key.n, key.n_pivots, key.pivot_choice, key.seed, index.n_spaces, index.prefix_length, point.codec)
+    if config.kind != "candidates":
+        key = replace(key, n_spaces=index.n_spaces, prefix_length=index.prefix_length, codec=point.codec)
+    if index.sketch is not None:
+        key = replace(key, n_spaces=index.n_spaces, sketch=index.sketch, sketch_bytes=index.sketch_bytes)
+    if index.aggregation == "calibrated":
+        key = replace(key, n_spaces=index.n_spaces, learnt_for=learnt_options(index))
+    return key
+
+
+def learnt_options(index: IndexConfig) -> RankingOptions | None:
+    """What an index has to know of its queries' options when it is built; None = nothing."""
+    if index.aggregation != "calibrated":
+        return None
+    used = ranking_options(index)
+    return RankingOptions(
+        aggregation=used.aggregation, ranking=used.ranking, decay=used.decay, max_level=used.max_level
+    )
 
 
 def new_index(workload: Workload, points: list[PPPPoint]) -> PPPCodes:
@@ -56,7 +76,10 @@ def new_index(workload: Workload, points: list[PPPPoint]) -> PPPCodes:
         n_spaces=max(point.index.n_spaces for point in points),
         n_pivots=first.n_pivots,
         prefix_length=max(point.index.prefix_length for point in points),
+        options=learnt_options(first),
         pivot_choice=first.pivot_choice,
+        sketch=first.sketch,
+        sketch_bytes=first.sketch_bytes,
         seed=first.seed,
     )
 
@@ -66,10 +89,12 @@ def ranking_options(index: IndexConfig) -> RankingOptions:
     return RankingOptions(
         ranking=index.ranking,
         decay=index.decay,
+        aggregation=index.aggregation,
         percentile=index.percentile,
         rank_mode=index.rank_mode,
         max_level=min(index.max_level or index.prefix_length, index.prefix_length),
         n_spaces=index.n_spaces,
+        n_sketched=index.n_sketched,
     )
 
 
@@ -87,10 +112,11 @@ def candidate_sizes(config: PPPExperiment, n: int) -> list[int]:
 def measure_candidates(
     config: PPPExperiment, workload: Workload, group: list[PPPPoint], pending: list[PPPPoint], phase: Phase
 ) -> Iterator[Part]:
-    """Recall of the candidate set for all R from one ranked list per query; nothing is read from disk.
+    """Recall of the candidate set for all R from one ranked list per query, or with sketches two; nothing is read.
 
-    arrays: positions_at_<k> (n_queries, min(k, n)), see `hit_positions`; n_ids_ranked (n_queries, n_spaces) for the
-    largest R; with cost_at_target also <needed column>_n_ids_ranked.
+    arrays: positions_at_<k> (n_queries, min(k, n)), see `hit_positions`, and `reordered_hit_positions` for candidates
+    that sketches choose; n_ids_ranked (n_queries, n_spaces) for the largest R; with cost_at_target also
+    <needed column>_n_ids_ranked.
     """
     phase("exact neighbours")
     queries = workload.require_queries()
@@ -118,14 +144,24 @@ def ranked_arrays(
     options: RankingOptions,
 ) -> dict[str, NDArray[Any]]:
     """Hit positions and probe depths of the best `n_candidates` of every query."""
+    ks = config.measure.k
+    sketched = index.sketch is not None and options.n_sketched != 0
+    sizes = range(1, n_candidates + 1) if sketched else ()
+    n_compared = np.array([options.sketched_of(size, len(index)) for size in sizes], dtype=np.int64)
 
     def one(i: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-        ranking = index.rank(pivot_distances[i], n_candidates, options)
-        rows = [hit_positions(ranking.ids, neighbours.right(i, k), min(k, len(index))) for k in config.measure.k]
-        return rows, ranking.n_ids_ranked
+        goals = [(neighbours.right(i, k), min(k, len(index))) for k in ks]
+        if not sketched:
+            ranking = index.rank(pivot_distances[i], n_candidates, options)
+            return [hit_positions(ranking.ids, *goal) for goal in goals], ranking.n_ids_ranked
+        most = int(n_compared[-1])
+        before = index.rank(pivot_distances[i], most, replace(options, n_sketched=0))
+        after = index.rank(pivot_distances[i], most, replace(options, n_sketched=most))
+        lists = Reordered.of(before.ids, after.ids, n_compared)
+        return [reordered_hit_positions(lists, *goal) for goal in goals], after.n_ids_ranked
 
     found = thread_map(one, range(len(pivot_distances)), available_cores())
-    arrays = {f"positions_at_{k}": np.stack([rows[j] for rows, _ in found]) for j, k in enumerate(config.measure.k)}
+    arrays = {f"positions_at_{k}": np.stack([rows[j] for rows, _ in found]) for j, k in enumerate(ks)}
     return {**arrays, "n_ids_ranked": np.stack([depths for _, depths in found])}
 
 

@@ -15,6 +15,7 @@ from metricsearch.experiment.ppp.columns import COUNTS, TIMES, recall_column
 from metricsearch.experiment.ppp.config import PPPExperiment, PPPPoint
 from metricsearch.experiment.ppp.measuring import candidate_sizes, new_index, ranked_arrays, ranking_options
 from metricsearch.experiment.ppp.workload import Workload
+from metricsearch.indexes import FIXED_PARTS
 from metricsearch.ppp import RankingOptions
 from metricsearch.store.page_cache import drop_from_page_cache, resident_share
 
@@ -77,6 +78,8 @@ def measure_search(
     phase("index")
     collection.build_index(new_index(workload, group))
     info = collection.info()
+    report = collection.index.memory_report()
+    fixed_bytes = sum(report.get(part, 0) for part in FIXED_PARTS)
     sizes = candidate_sizes(config, len(collection))
     index = collection.index
     pivot_distances = [index.pivot_distances(queries[i : i + 1]) for i in range(len(queries))]
@@ -93,7 +96,7 @@ def measure_search(
             "store_file_bytes": info["file_bytes"],
             "store_payload_bytes": info["payload_bytes"],
             "index_memory_bytes": info["index_memory_bytes"],
-            "pivot_memory_bytes": index.memory_report()["pivots"],
+            "pivot_memory_bytes": fixed_bytes,
         }
         if config.measure.cache == "cold":
             drop_from_page_cache(collection.path / OBJECTS_FILE)
