@@ -1,19 +1,29 @@
-"""Commands on collections: create, add, build, search, remove, info, verify."""
+"""Commands on collections: create, add, build, learn-cutoff, search, remove, info, verify."""
 
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
+    from metricsearch.collection import Collection
     from metricsearch.datasets.opening import OpenedObjects
 
 CANDIDATES = 1000
+TARGET_RECALL = 0.9
 OBJECTS_HELP = "OBJECTS is dataset:NAME or a file: .npy .fvecs .bvecs .h5[:key] .csv .dic/.txt (words) .sig .profiset."
+
+
+def _number_or_auto(context: click.Context, option: click.Parameter, value: str | None) -> int | str | None:
+    """What was given for the number of candidates."""
+    try:
+        return value if value in (None, "auto") else int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a whole number nor 'auto'", context, option) from None
 
 
 def _holds_photos(path: str) -> bool:
@@ -176,6 +186,34 @@ def build(path: str) -> None:
         click.echo(f"{path}: {len(collection):,} objects, {collection.index.memory_bytes:,} bytes of index in memory")
 
 
+@click.command("learn-cutoff", epilog=OBJECTS_HELP.replace("OBJECTS", "QUERIES"))
+@click.argument("path", type=click.Path())
+@click.argument("queries", required=False)
+@click.option("--seed", default=0, show_default=True, help="Seed of the choice of objects.")
+def learn_cutoff(path: str, queries: str | None, seed: int) -> None:
+    """Learn when searches of a collection with sketches may stop reading: see search --candidates auto.
+
+    QUERIES are like those to come; without any, 256 objects of the collection are taken. What was learnt is kept until
+    the index is built anew; after many changes learn again.
+
+    \b
+    Example:
+      metricsearch learn-cutoff words.ms
+    """
+    from metricsearch.collection import Collection
+    from metricsearch.datasets.opening import open_objects
+
+    _refuse_photos(path)
+    batch = None
+    with Collection.open(path) as collection:
+        if queries is not None:
+            opened = open_objects(queries)
+            _check_made_alike(queries, opened, path, collection)
+            batch = opened.load()
+        record = collection.learn_cutoff(batch, seed=seed)
+        click.echo(f"{path}: learnt from {record.n_queries:,} queries, of {record.depth:,} candidates each")
+
+
 @click.command(epilog=OBJECTS_HELP.replace("OBJECTS", "QUERIES"))
 @click.argument("path", type=click.Path())
 @click.argument("queries", required=False)
@@ -188,7 +226,18 @@ def build(path: str) -> None:
     help="Also draw the query and its hits on one sheet; default: IMAGE-hits.jpg here.",
 )
 @click.option("-k", default=10, show_default=True, help="Neighbours per query.")
-@click.option("--candidates", type=int, help=f"Objects read per query (R); default: {CANDIDATES}. Not for photos.")
+@click.option(
+    "--candidates",
+    callback=_number_or_auto,
+    metavar="R|auto",
+    help=f"Objects read per query, auto: as many as it takes (see: metricsearch learn-cutoff); default: {CANDIDATES}. "
+    "Not for photos.",
+)
+@click.option(
+    "--target-recall",
+    type=float,
+    help=f"Share of the nearest to find on average, with --candidates auto; default: {TARGET_RECALL}.",
+)
 @click.option("--stats/--no-stats", default=True, help="Print mean costs to stderr. Not for photos.")
 def search(
     path: str,
@@ -196,7 +245,8 @@ def search(
     images: tuple[str, ...],
     show: str | None,
     k: int,
-    candidates: int | None,
+    candidates: int | Literal["auto"] | None,
+    target_recall: float | None,
     stats: bool,
 ) -> int:
     """Search a collection; prints lines of: query number, rank, ID, distance (tab-separated).
@@ -206,6 +256,7 @@ def search(
     \b
     Example:
       metricsearch search words.ms misspelled.txt -k 3
+      metricsearch search words.ms misspelled.txt --candidates auto --target-recall 0.95
       metricsearch search photos.ms --image query.jpg --show
     """
     from metricsearch.errors import InvalidInputError
@@ -216,21 +267,38 @@ def search(
         if queries is not None or not images:
             given = "PHOTO" if queries is None else queries
             raise InvalidInputError(f"{path}: a photo collection; search it by photos: --image {given}")
-        if candidates is not None:
-            raise InvalidInputError(f"--candidates: {path} is a photo collection, which takes -k only; leave it out")
+        if candidates is not None or target_recall is not None:
+            option = "--target-recall" if candidates is None else "--candidates"
+            raise InvalidInputError(f"{option}: {path} is a photo collection, which takes -k only; leave it out")
         return search_photos(path, images, k, show)
+    if target_recall is not None and candidates != "auto":
+        raise InvalidInputError("--target-recall: only searches with --candidates auto aim at one; add that")
     n_candidates = CANDIDATES if candidates is None else candidates
-    _search_objects(path, queries, bool(images) or show is not None, k, n_candidates, stats)
+    recall = TARGET_RECALL if target_recall is None else target_recall
+    _search_objects(path, queries, bool(images) or show is not None, k, n_candidates, recall, stats)
     return 0
 
 
+def _check_made_alike(queries: str, opened: "OpenedObjects", path: str, collection: "Collection") -> None:
+    """Queries that tell what they were made by fit a collection that tells the same, or nothing."""
+    from metricsearch.provenance import check_same_provenance
+
+    if opened.provenance is not None and collection.provenance is not None:
+        check_same_provenance(queries, opened.provenance, path, collection.provenance)
+
+
 def _search_objects(
-    path: str, queries: str | None, is_for_photos: bool, k: int, n_candidates: int, stats: bool
+    path: str,
+    queries: str | None,
+    is_for_photos: bool,
+    k: int,
+    n_candidates: int | Literal["auto"],
+    target_recall: float,
+    stats: bool,
 ) -> None:
     from metricsearch.collection import Collection
     from metricsearch.datasets.opening import open_objects
     from metricsearch.errors import InvalidInputError
-    from metricsearch.provenance import check_same_provenance
 
     with Collection.open(path, readonly=True) as collection:
         if is_for_photos:
@@ -243,9 +311,8 @@ def _search_objects(
                 f"{path}: no queries; give some like its objects: metricsearch search {path} QUERIES"
             )
         opened = open_objects(queries)
-        if opened.provenance is not None and collection.provenance is not None:
-            check_same_provenance(queries, opened.provenance, path, collection.provenance)
-        result = collection.search(opened.load(), k, n_candidates=n_candidates)
+        _check_made_alike(queries, opened, path, collection)
+        result = collection.search(opened.load(), k, n_candidates=n_candidates, target_recall=target_recall)
     for row, (ids, distances) in enumerate(zip(result.ids.tolist(), result.distances.tolist(), strict=True)):
         for rank, (number, distance) in enumerate(zip(ids, distances, strict=True), start=1):
             click.echo(f"{row}\t{rank}\t{number}\t{distance:.6g}")

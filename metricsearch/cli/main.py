@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from metricsearch.cli.bench import bench
-from metricsearch.cli.collections import add, build, create, info, remove, search, verify
+from metricsearch.cli.collections import add, build, create, info, learn_cutoff, remove, search, verify
 from metricsearch.cli.data import data
 from metricsearch.cli.experiments import report, run
 from metricsearch.cli.extract import extract
@@ -44,6 +44,7 @@ for command in (
     create,
     add,
     build,
+    learn_cutoff,
     search,
     remove,
     info,

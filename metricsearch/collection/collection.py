@@ -1,19 +1,20 @@
 """Collection: objects on disk, their PPP-Codes in memory, and search over both (design section 1)."""
 
-import threading
-from dataclasses import replace
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.collection.adding import Addition
-from metricsearch.collection.index_files import delete_leftovers, index_problems, load_index, save_index
-from metricsearch.collection.manifest import Manifest, read_manifest, write_manifest
-from metricsearch.collection.objects_file import create_store, delete_store, open_store
+from metricsearch.collection.current_index import CurrentIndex, Loaded
+from metricsearch.collection.cutoff_files import cutoff_problems
+from metricsearch.collection.disk import Disk
+from metricsearch.collection.index_files import index_problems
+from metricsearch.collection.manifest import Manifest, read_manifest
 from metricsearch.collection.opening import as_path, checked_index, describe_new, make_folder, read_description
 from metricsearch.collection.pivots import pivots_for
 from metricsearch.errors import (
@@ -28,10 +29,18 @@ from metricsearch.errors import (
 from metricsearch.ppp import PPPCodes, RankingOptions, check_options
 from metricsearch.progress import counted
 from metricsearch.provenance import Provenance, check_provenance, check_same_provenance
-from metricsearch.refinement import CheckedObjects, SearchResult, check_search, search_all
+from metricsearch.refinement import (
+    ReadingRecord,
+    SearchResult,
+    check_search,
+    learn_cutoff,
+    require_learnt,
+    search_adaptively,
+    search_all,
+)
 from metricsearch.spaces import Batch, Metric
 from metricsearch.spaces.chunks import CHUNK_OBJECTS, iterate_chunks
-from metricsearch.store import ObjectStore, Snapshot, get_codec
+from metricsearch.store import ObjectStore, get_codec
 from metricsearch.threads import resolve_threads
 from metricsearch.validation import check_ids
 
@@ -40,8 +49,8 @@ class Collection:
     """A directory of objects with an index: `create`, `add`, `build_index`, `search`, `remove`, `verify`, `close`.
 
     Use it in a `with` statement. One process may have a collection open for changes, any number with readonly=True;
-    these see a change once the other process has saved its index (`build_index`, `close`). Several threads may search
-    at once, but not while another one changes the collection.
+    these see a change once the other process has saved it (`build_index`, `learn_cutoff`, `close`). Several threads may
+    search at once, but not while another one changes the collection.
     """
 
     def __init__(self, path: Path, manifest: Manifest, metric: Metric, n_threads: int | None, readonly: bool) -> None:
@@ -49,16 +58,10 @@ class Collection:
         self.path = path
         self.metric = metric
         self.n_threads = resolve_threads(n_threads)
-        self._manifest = manifest
         self._codec = get_codec(manifest.codec, metric.kind)
-        self._readonly = readonly
-        self._index: PPPCodes | None = None
-        self._index_version = -1  # store version that the index in memory covers
-        self._index_saved = True
-        self._checked: CheckedObjects | None = None
-        self._lock = threading.RLock()  # while the index is loaded
         self._closed = False
-        self._store: ObjectStore | None = open_store(path, manifest, readonly) if manifest.has_store else None
+        self._disk = Disk(path, manifest, readonly)
+        self._current = CurrentIndex(self._disk, metric, self.n_threads)
 
     # ------------------------------------------------------------------ life
 
@@ -111,15 +114,13 @@ class Collection:
             return
         self._closed = True
         try:
-            if not self._index_saved and self._index is not None:
-                self._save_index(self._index)
+            self._current.save_changes()
         finally:
-            if self._store is not None:
-                self._store.close()
+            self._disk.close()
 
     def __len__(self) -> int:
         self._check_open()
-        return 0 if self._store is None else len(self._store)
+        return 0 if self._disk.store is None else len(self._disk.store)
 
     # ------------------------------------------------------------------ changing
 
@@ -135,30 +136,29 @@ class Collection:
         """
         self._begin_change()
         provenance = check_provenance(provenance)
-        if self._store is not None:
+        if self._disk.store is not None:
             check_same_provenance("objects", provenance, str(self.path), self.provenance)
         numbers = None if ids is None else check_ids(ids, "ids")
-        batches = iterate_chunks(objects, self.metric, self._manifest.dimension, self._codec.check)
+        batches = iterate_chunks(objects, self.metric, self._disk.manifest.dimension, self._codec.check)
         chunks = counted(batches, "store", objects, progress)
         first = next(chunks, None)
         if first is None:
             if numbers is not None and len(numbers):
                 raise InvalidInputError(f"ids: expected one ID per object, 0 in total, got {len(numbers)}")
             return np.empty(0, dtype=np.int64)
-        index = self._current_index()
-        is_new = self._store is None
-        store = self._require_store(first, provenance)
-        next_id = store.next_id()
-        addition = Addition(chain([first], chunks), numbers, next_id, None if index is None else index.compute_codes)
+        loaded, is_new = self._current.if_covering(), self._disk.store is None
+        store = self._disk.require_store(self.metric.kind.width(first), provenance)
+        codes_of = None if loaded is None else loaded.index.compute_codes
+        addition = Addition(chain([first], chunks), numbers, store.next_id(), codes_of)
         try:
             store.add(addition)
         except BaseException:
             if is_new:  # else its dimension would bind the next add
-                self._discard_store(store)
+                self._disk.discard_store(store)
             raise
-        if index is not None:
-            index.insert_codes(addition.codes, addition.ids)
-            self._adopt(index, store.version, saved=False)
+        if loaded is not None:
+            loaded.index.insert_codes(addition.codes, addition.ids)
+            self._current.follow(loaded)
         return addition.ids
 
     def remove(self, ids: Any) -> None:
@@ -167,13 +167,13 @@ class Collection:
         numbers = check_ids(ids, "ids")
         if not len(numbers):
             return
-        if self._store is None:
+        if self._disk.store is None:
             raise UnknownIdError(f"ids: ID {numbers[0]} is not in {self.path}, which is empty")
-        index = self._current_index()
-        self._store.remove(numbers)
-        if index is not None:
-            index.remove(numbers)
-            self._adopt(index, self._store.version, saved=False)
+        loaded = self._current.if_covering()
+        self._disk.store.remove(numbers)
+        if loaded is not None:
+            loaded.index.remove(numbers)
+            self._current.follow(loaded)
 
     def build_index(self, index: PPPCodes | None = None, *, pivots: Any = None, progress: bool = False) -> None:
         """Build the index over all objects and save it; the old one serves until the new one is complete.
@@ -184,57 +184,50 @@ class Collection:
         self._begin_change()
         if index is not None:
             checked_index(index, self.metric)
-        if self._store is None or not len(self._store):
-            raise EmptyIndexError(f"{self.path}: no objects to index; add some first")
-        store = self._store
-        parameters = self._manifest.index_parameters if index is None else index.parameters()
+        store = self._filled_store("no objects to index; add some first")
+        parameters = self._disk.manifest.index_parameters if index is None else index.parameters()
         new = PPPCodes.from_parameters(parameters, metric=self.metric, n_threads=self.n_threads)
-        pivots, sample = pivots_for(new, store, pivots, self._manifest.dimension)
+        pivots, sample = pivots_for(new, store, pivots, self._disk.manifest.dimension)
         batches = counted((batch for _, batch in store.chunks(CHUNK_OBJECTS)), "index", store, progress)
         new.build(batches, store.ids(), pivots=pivots, sample=sample)
-        self._save_index(new, store.version)
+        self._current.replace_by(new, store.version)
         store.seal()
 
-    def _save_index(self, index: PPPCodes, version: int | None = None) -> None:
-        """Save `index`, which covers the store's `version` (None: that of the index in memory), and use it."""
-        version = self._index_version if version is None else version
-        entry = save_index(self.path, index, version, self._manifest.index)
-        manifest = replace(self._manifest, index=entry, index_parameters=entry.parameters)
-        write_manifest(self.path, manifest)
-        self._manifest = manifest
-        self._adopt(index, version, saved=True)
-        delete_leftovers(self.path, entry)
+    def learn_cutoff(
+        self, queries: Any = None, *, seed: int = 0, options: RankingOptions | None = None
+    ) -> ReadingRecord:
+        """Learn for n_candidates="auto" when to stop reading, from deep searches of training queries; saved on return.
 
-    def _adopt(self, index: PPPCodes | None, version: int, saved: bool) -> None:
-        self._index, self._index_version, self._index_saved = index, version, saved
-        self._checked = None if index is None else CheckedObjects(index.n_ordinals)
+        queries: like those to come; None = 256 of the objects (seed chooses them), each without itself. Each reads up
+        to 3,000 objects, and what it finds there counts as its true neighbours. options: of these searches and of those
+        to come; None = those of the index. An index that changed in memory is saved with it.
+        What was learnt stays when objects are added or removed, but tells of those that were there: after many changes
+        learn again. `build_index` forgets it, for the new index may estimate otherwise.
+        Raises InvalidInputError (an index without sketches; no other objects), EmptyIndexError, MissingIndexError,
+        OutdatedIndexError, CorruptedError, StorageError.
+        """
+        self._begin_change()
+        check_options(options)
+        store = self._filled_store("no objects to learn from; add some first")
+        loaded, snapshot = self._current.pinned(store, needs_cutoff=False)
+        with snapshot:
+            options = loaded.index.options if options is None else options
+            batch = None if queries is None else self.metric.check(queries, "queries", self._disk.manifest.dimension)
+            parts = loaded.index, snapshot, loaded.checked
+            learnt = learn_cutoff(*parts, batch, seed, options, self.n_threads)
+        self._current.learn(loaded, learnt)
+        return learnt.record
 
     def _begin_change(self) -> None:
         self._check_open()
-        if self._readonly:
+        if self._disk.readonly:
             raise InvalidInputError(f"{self.path}: opened read-only; open it with readonly=False to change it")
 
-    def _require_store(self, first: Batch, provenance: Provenance | None) -> ObjectStore:
-        """The object store; made when the first object tells its dimension."""
-        if self._store is None:
-            width = self.metric.kind.width(first)
-            store = create_store(self.path, self._manifest.codec, self._manifest.kind, width)
-            manifest = replace(self._manifest, dimension=width, provenance=provenance, has_store=True)
-            try:
-                write_manifest(self.path, manifest)
-            except BaseException:
-                store.close()
-                raise
-            self._store, self._manifest = store, manifest
-        return self._store
-
-    def _discard_store(self, store: ObjectStore) -> None:
-        """Take back the store of a first add that failed."""
-        manifest = replace(self._manifest, dimension=None, provenance=None, has_store=False)
-        write_manifest(self.path, manifest)
-        self._store, self._manifest = None, manifest
-        store.close()
-        delete_store(self.path)
+    def _filled_store(self, problem: str) -> ObjectStore:
+        """The store; raise EmptyIndexError, which tells the problem, if it holds no objects."""
+        if self._disk.store is None or not len(self._disk.store):
+            raise EmptyIndexError(f"{self.path}: {problem}")
+        return self._disk.store
 
     def _check_open(self) -> None:
         if self._closed:
@@ -245,156 +238,121 @@ class Collection:
     @property
     def index(self) -> PPPCodes:
         """The index, loaded when first needed. Raises MissingIndexError, OutdatedIndexError, CorruptedError."""
-        return self._index_of_now()[0]
-
-    def _index_of_now(self) -> tuple[PPPCodes, CheckedObjects, int]:
-        """The index, with the checksums compared and the store version that belong to it."""
         self._check_open()
-        with self._lock:
-            version = self._store_version()
-            if self._readonly and self._index_version != version:
-                self._refresh()
-                version = self._store_version()
-            if self._index is None or self._index_version != version:
-                self._load_index(version)
-            if self._index is None or self._checked is None:
-                raise MissingIndexError(f"{self.path}: no index yet; call build_index() (or: metricsearch build)")
-            return self._index, self._checked, version
-
-    def _load_index(self, version: int) -> None:
-        entry = self._manifest.index
-        if entry is None:
-            return
-        if entry.store_version != version:
-            where = "in the process that changes them" if self._readonly else "again (or: metricsearch build)"
-            raise OutdatedIndexError(
-                f"{self.path}: the index is older than the objects (they changed since it was saved); "
-                f"call build_index() {where}"
-            )
-        try:
-            index = load_index(self.path, entry, self.metric, self.n_threads)
-        except CorruptedError:
-            if not self._readonly or not self._refresh():
-                raise
-            self._load_index(self._store_version())  # another process has replaced the index meanwhile
-        else:
-            self._adopt(index, version, saved=True)
-
-    def _refresh(self) -> bool:
-        """Read what another process has saved; returns whether there was anything new."""
-        manifest = read_manifest(self.path)
-        is_new = manifest != self._manifest
-        self._manifest = manifest
-        if self._store is None and manifest.has_store:
-            self._store = open_store(self.path, manifest, self._readonly)
-        return is_new
-
-    def _store_version(self) -> int:
-        return 0 if self._store is None else self._store.version
-
-    def _current_index(self) -> PPPCodes | None:
-        """The index if there is one and it covers the present objects."""
-        try:
-            return self.index
-        except (MissingIndexError, OutdatedIndexError):
-            return None
-
-    def _pinned(self, store: ObjectStore) -> tuple[PPPCodes, CheckedObjects, Snapshot]:
-        """The index and a snapshot of the very objects that it covers, whatever another process does meanwhile."""
-        while True:
-            index, checked, version = self._index_of_now()
-            snapshot = store.snapshot()
-            if store.version == version:
-                return index, checked, snapshot
-            snapshot.close()
+        return self._current.now().index
 
     def search(
-        self, queries: Any, k: int = 10, *, n_candidates: int = 1000, options: RankingOptions | None = None
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        n_candidates: int | Literal["auto"] = 1000,
+        target_recall: float = 0.9,
+        options: RankingOptions | None = None,
     ) -> SearchResult:
         """The k nearest of the n_candidates (R) best-ranked objects, for every query.
 
-        queries: objects of the collection's kind, (n_queries, d) for vectors. options: how prefixes are ranked and
-        aggregated; None = those of the index. Many queries share the cores; a single one uses them all. The checksum
-        of every object is compared when it is first read.
-        Raises InvalidInputError (naming the row; k < 1; R < k), EmptyIndexError, MissingIndexError, OutdatedIndexError,
-        CorruptedError.
+        queries: objects of the collection's kind, (n_queries, d) for vectors. n_candidates: "auto" reads, after
+        `learn_cutoff`, as many as the training queries needed on average to find target_recall of their k <= 100
+        nearest, at most 1,000. options: how prefixes are ranked and aggregated; None = those of the index, or, with
+        "auto", those it was learnt with. Many queries share the cores; a single one uses them all. The checksum of
+        every object is compared when it is first read.
+        Raises InvalidInputError (naming the row; k < 1; R < k; "auto" before `learn_cutoff`), EmptyIndexError,
+        MissingIndexError, OutdatedIndexError, CorruptedError.
         """
         self._check_open()
-        k = check_search(k, n_candidates)
+        k = check_search(k, n_candidates, target_recall)
         check_options(options)
-        if self._store is None and self._readonly:
-            self._refresh()
-        store = self._store
-        if store is None or not len(store):
-            raise EmptyIndexError(f"{self.path}: the collection is empty; add objects first")
-        batch = self.metric.check(queries, "queries", self._manifest.dimension)
+        if self._disk.store is None and self._disk.readonly:
+            self._disk.refresh()
+        store = self._filled_store("the collection is empty; add objects first")
+        batch = self.metric.check(queries, "queries", self._disk.manifest.dimension)
         if not len(batch):
             raise InvalidInputError("queries: expected at least one query, got 0")
-        index, checked, snapshot = self._pinned(store)
+        loaded, snapshot = self._current.pinned(store, needs_cutoff=n_candidates == "auto")
+        parts = loaded.index, snapshot, loaded.checked, batch, k
         with snapshot:
-            answers = search_all(index, snapshot, checked, batch, k, n_candidates, options, self.n_threads)
-        return SearchResult.of(answers)
+            if n_candidates == "auto":
+                learnt = require_learnt(loaded.learnt, options)
+                return SearchResult.of(search_adaptively(*parts, target_recall, learnt, self.n_threads))
+            return SearchResult.of(search_all(*parts, n_candidates, options, self.n_threads))
 
     def get(self, ids: Any) -> Batch:
         """The objects `ids` as a batch, in this order; checksums compared. Raises UnknownIdError, CorruptedError."""
         self._check_open()
         numbers = check_ids(ids, "ids")
-        if self._store is None and not len(numbers):
+        if self._disk.store is None and not len(numbers):
             raise EmptyIndexError(f"{self.path}: the collection is empty, so the kind of an empty answer is not known")
-        if self._store is None:
+        if self._disk.store is None:
             raise UnknownIdError(f"ids: ID {numbers[0]} is not in {self.path}, which is empty")
-        return self._store.get(numbers)
+        return self._disk.store.get(numbers)
 
     def ids(self) -> NDArray[np.int64]:
         """IDs of all objects, ascending."""
         self._check_open()
-        return np.empty(0, dtype=np.int64) if self._store is None else self._store.ids()
+        return np.empty(0, dtype=np.int64) if self._disk.store is None else self._disk.store.ids()
 
     # ------------------------------------------------------------------ looking inside
 
     @property
     def provenance(self) -> Provenance | None:
         """What the objects were made by, as the first add told; None = not known, or nothing was added yet."""
-        return self._manifest.provenance
+        return self._disk.manifest.provenance
 
     def verify(self) -> list[str]:
         """Compare every checksum of every file; returns what is wrong, one line each (empty: all is well)."""
         self._check_open()
-        problems = [] if self._store is None else self._store.verify()
+        problems = [] if self._disk.store is None else self._disk.store.verify()
         try:
-            entry = read_manifest(self.path).index
-            if entry is not None:
-                problems += index_problems(self.path, entry)
-            index = None if problems else self._current_index()
+            manifest = read_manifest(self.path)
+            problems += [] if manifest.index is None else index_problems(self.path, manifest.index)
+            problems += [] if manifest.cutoff is None else cutoff_problems(self.path, manifest.cutoff)
+            loaded = None if problems else self._current.if_covering()
+            if loaded is not None:
+                self._current.with_cutoff()
         except MetricSearchError as error:
             return [*problems, str(error)]
-        if index is not None and not np.array_equal(index.ids(), self.ids()):
+        if loaded is not None and not np.array_equal(loaded.index.ids(), self.ids()):
             problems.append(f"{self.path}: the index holds other IDs than the object store; call build_index() again")
         return problems
 
     def info(self) -> dict[str, Any]:
-        """What the collection is: metric, counts, bytes, index parameters and state. For people and for reports."""
+        """What the collection is: metric, counts, bytes, index parameters and state. For people and for reports.
+
+        index_state: "up to date", "none", "outdated" or "damaged". cutoff_state: of what `learn_cutoff` has learnt for
+        that index, "learnt", "none", "outdated" or "damaged".
+        """
         self._check_open()
-        try:
-            index, state = self.index, "up to date"
-        except MissingIndexError:
-            index, state = None, "none"
-        except OutdatedIndexError:
-            index, state = None, "outdated"
-        except CorruptedError:
-            index, state = None, "damaged"
+        loaded, index_state = _found(self._current.now)
+        with_cutoff, cutoff_state = _found(self._current.with_cutoff)
+        if with_cutoff is not None:
+            cutoff_state = "none" if with_cutoff.learnt is None else "learnt"
+        manifest, store = self._disk.manifest, self._disk.store
         return {
             "path": str(self.path),
-            "metric": self._manifest.metric,
-            "kind": self._manifest.kind,
-            "dimension": self._manifest.dimension,
+            "metric": manifest.metric,
+            "kind": manifest.kind,
+            "dimension": manifest.dimension,
             "provenance": self.provenance,
             "codec": self._codec.label,
             "count": len(self),
-            "store_version": self._store_version(),
-            "payload_bytes": 0 if self._store is None else self._store.payload_bytes,
-            "file_bytes": 0 if self._store is None else self._store.file_bytes,
-            "index_state": state,
-            "index_parameters": self._manifest.index_parameters,
-            "index_memory_bytes": None if index is None else index.memory_bytes,
+            "store_version": self._disk.version,
+            "payload_bytes": 0 if store is None else store.payload_bytes,
+            "file_bytes": 0 if store is None else store.file_bytes,
+            "index_state": index_state,
+            "index_parameters": manifest.index_parameters,
+            "index_memory_bytes": None if loaded is None else loaded.index.memory_bytes,
+            "cutoff_state": cutoff_state,
         }
+
+
+def _found(find: Callable[[], Loaded]) -> tuple[Loaded | None, str]:
+    """What `find` gives, and a word for it or for why it gives nothing."""
+    try:
+        return find(), "up to date"
+    except MissingIndexError:
+        return None, "none"
+    except OutdatedIndexError:
+        return None, "outdated"
+    except CorruptedError:
+        return None, "damaged"

@@ -6,21 +6,19 @@ A generation is written beside the present one; the manifest then names it (see 
 from pathlib import Path
 from typing import Any
 
-from metricsearch.array_folders import checksum_problems, delete_other_folders, map_array, write_array_folder
+from metricsearch.array_folders import checksum_problems, map_array, write_array_folder
 from metricsearch.collection.manifest import IndexEntry
 from metricsearch.errors import CorruptedError
-from metricsearch.manifests import delete_temporary_manifests
 from metricsearch.ppp import PPPCodes
 
 INDEX_FOLDER = "index"
 
 
-def save_index(folder: Path, index: PPPCodes, store_version: int, previous: IndexEntry | None) -> IndexEntry:
-    """Write the arrays of `index` as the next generation; durable on return, but not yet named by the manifest.
+def save_index(folder: Path, index: PPPCodes, store_version: int, generation: int) -> IndexEntry:
+    """Write the arrays of `index` as this generation; durable on return, but not yet named by the manifest.
 
     Raises StorageError.
     """
-    generation = 1 + (int(Path(previous.folder).name) if previous else 0)
     name = f"{INDEX_FOLDER}/{generation:06d}"
     files = write_array_folder(folder / name, index.to_arrays())
     return IndexEntry(
@@ -45,9 +43,3 @@ def load_index(folder: Path, entry: IndexEntry, metric: Any, n_threads: int | No
 def index_problems(folder: Path, entry: IndexEntry) -> list[str]:
     """What is wrong with the files of a saved index: missing, or other bytes than were written."""
     return checksum_problems(folder / entry.folder, entry.files, "index file")
-
-
-def delete_leftovers(folder: Path, entry: IndexEntry | None) -> None:
-    """Remove what the manifest does not name: older generations of the index and leftovers of a crash."""
-    delete_temporary_manifests(folder)
-    delete_other_folders(folder / INDEX_FOLDER, set() if entry is None else {Path(entry.folder).name})

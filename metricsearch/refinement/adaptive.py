@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
-from metricsearch.indexes import EstimatingIndex
+from metricsearch.indexes import EstimatingIndex, MetricIndex
 from metricsearch.refinement.checking import CheckedObjects
-from metricsearch.refinement.cutoff import MAX_K, Cutoff, ReadingRecord, reading_steps
-from metricsearch.refinement.refiner import Refiner
+from metricsearch.refinement.cutoff import MAX_K, ReadingRecord, reading_steps
+from metricsearch.refinement.learnt_cutoff import LearntCutoff
+from metricsearch.refinement.refiner import Refiner, nearest_of
 from metricsearch.refinement.results import Answer
 from metricsearch.refinement.searching import search_costs
 from metricsearch.spaces import Batch
 from metricsearch.store import Snapshot
 from metricsearch.threads import thread_map
+from metricsearch.validation import check_integer
 
 OptionsT = TypeVar("OptionsT")
 
@@ -24,33 +26,43 @@ DEPTH = 1000  # candidates that each of them reads
 TRUTH_FACTOR = 2  # their nearest are looked for among so many times as many candidates, of all objects
 
 
+def estimating(index: MetricIndex) -> EstimatingIndex[Any]:
+    """`index`; raise InvalidInputError unless it is of a kind that has estimates."""
+    if not isinstance(index, EstimatingIndex):
+        raise InvalidInputError(f"index: {type(index).__name__} has no estimates; pass n_candidates as a number")
+    return index
+
+
 def search_adaptively(
     index: EstimatingIndex[OptionsT],
     snapshot: Snapshot,
     checked: CheckedObjects,
     queries: Batch,
     k: int,
-    depth: int,
-    cutoff: Cutoff,
-    options: OptionsT | None,
+    target_recall: float,
+    learnt: LearntCutoff[OptionsT],
     n_threads: int,
 ) -> list[Answer]:
     """The k nearest of the candidates of every query, read until what follows is unlikely to be nearer.
 
-    depth: candidates to rank; no more are read. Other parameters: see `search_all`.
+    learnt: with `index` or with one of fewer or more objects. Other parameters: see `search_all`.
+    Raises InvalidInputError for more neighbours than were recorded.
     """
+    cutoff = learnt.rule(k, target_recall)
+    n_ranked = max(learnt.record.depth, k)  # no more are read
 
     def one(i: int) -> Answer:
         query = queries[i : i + 1]
         refiner = Refiner(snapshot, index.metric, query, checked, index.ordinals_of, concurrent=False)
         begin = time.perf_counter()
-        found = index.estimated(query, max(depth, k), options)
+        found = index.estimated(query, n_ranked, learnt.options)
         rank_ms = 1e3 * (time.perf_counter() - begin)
-        n_read = 0
+        n_read, ids, distances = 0, np.empty(0, dtype=np.int64), np.empty(0)
         for step in reading_steps(k, len(found.ids)):
-            refiner.add(found.ids[n_read:step])
+            new = found.ids[n_read:step]
+            further = np.concatenate([ids, new]), np.concatenate([distances, refiner.distances_to(new)])
+            ids, distances = nearest_of(*further, k)
             n_read = step
-            ids, distances = refiner.nearest(k)
             if step < len(found.ids) and cutoff.stops(step, float(found.estimates[step]), float(distances[-1])):
                 break
         total_ms = 1e3 * (time.perf_counter() - begin)
@@ -60,7 +72,30 @@ def search_adaptively(
     return thread_map(one, range(len(queries)), n_threads)
 
 
-def learn_reading(
+def learn_cutoff(
+    index: MetricIndex,
+    snapshot: Snapshot,
+    checked: CheckedObjects,
+    queries: Batch | None,
+    seed: Any,
+    options: Any,
+    n_threads: int,
+) -> LearntCutoff[Any]:
+    """Learn when to stop reading from deep searches for `queries`; None = `N_TRAINING` of the objects of `snapshot`.
+
+    seed: chooses them; each is searched for without itself. Other parameters: see `search_all`.
+    Raises InvalidInputError: no estimates, no queries, or fewer than two objects; CorruptedError.
+    """
+    able, rng, own_ids = estimating(index), np.random.default_rng(check_integer(seed, "seed", 0)), None
+    if queries is None:
+        ids = snapshot.ids()
+        own_ids = np.sort(rng.choice(ids, min(N_TRAINING, len(ids)), replace=False))
+        queries = snapshot.decode(snapshot.locate(own_ids), check_crc=True)
+    record = _learn_reading(able, snapshot, checked, queries, own_ids, options, n_threads)
+    return LearntCutoff(record, options)
+
+
+def _learn_reading(
     index: EstimatingIndex[OptionsT],
     snapshot: Snapshot,
     checked: CheckedObjects,
@@ -71,8 +106,8 @@ def learn_reading(
 ) -> ReadingRecord:
     """Search the training queries deeply: what they find among the best by sketches of all objects counts as true.
 
-    own_ids: (q,) of queries that are objects, which do not count for them.
-    Raises InvalidInputError: no estimates, no queries, or fewer than two objects.
+    own_ids: (q,) of queries that are objects, which do not count for them. A query is ranked twice: the candidates that
+    searches will see are not the best of all objects, which tell what those miss.
     """
     power = index.estimate_power
     if power is None:

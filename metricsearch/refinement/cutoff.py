@@ -6,18 +6,20 @@ share of the distance and by a constant, in proportions that differ from data to
 training queries are searched deeply once, and any rule can then be replayed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricsearch.errors import InvalidInputError
+from metricsearch.errors import CorruptedError, InvalidInputError
 
 FIRST_STEP = 16  # candidates read before the first decision, at least k
 STEP_GROWTH = 1.2  # each further step reads so many times as many in all ...
 LEAST_STEP = 8  # ... and at least so many more
 MAX_K = 100  # neighbours that a record is good for
+_SAVED = {"estimates": ("<f4", 2), "distances": ("<f8", 2), "truth": ("<f8", 2), "power": ("<f8", 1)}  # dtype, ndim
 SLOPES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])  # tried, in units of the usual one
 
 
@@ -67,6 +69,36 @@ class ReadingRecord:
         """r: no search reads more."""
         return int(self.estimates.shape[1])
 
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays by name."""
+        return {
+            "estimates": self.estimates,
+            "distances": self.distances,
+            "truth": self.truth,
+            "power": np.array([self.power]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], where: str) -> Self:
+        """The record that gave `to_arrays()`; they may be memory-mapped. Raises CorruptedError, which says `where`."""
+        found = {name: (array.dtype.str, array.ndim) for name, array in arrays.items()}
+        if found != _SAVED:
+            raise CorruptedError(f"{where}: not the arrays of a cut-off ({found}); call learn_cutoff() again")
+        estimates, distances, truth, power = (arrays[name] for name in _SAVED)
+        n_queries, depth = estimates.shape
+        if not (
+            n_queries >= 1
+            and distances.shape == estimates.shape
+            and truth.shape == (n_queries, min(depth, MAX_K))
+            and power.shape == (1,)
+            and 0 < float(power[0]) < np.inf
+            and all(_ascend(array) for array in (estimates, truth))
+            and (distances >= 0).all()
+            and (truth >= 0).all()
+        ):
+            raise CorruptedError(f"{where}: the arrays of the cut-off make no sense; call learn_cutoff() again")
+        return cls(estimates, distances, truth, float(power[0]))
+
     def cutoff(self, k: int, target_recall: float) -> Cutoff:
         """The rule with which the training queries reach `target_recall` on average and read least.
 
@@ -109,6 +141,11 @@ class ReadingRecord:
             if step < self.depth:
                 following[:, i] = self.estimates[:, step]
         return steps, following, kth, recalls
+
+
+def _ascend(rows: NDArray[Any]) -> bool:
+    """Whether every row ascends, at least one number long; none does that holds NaN."""
+    return rows.shape[1] >= 1 and bool((rows[:, :1] == rows[:, :1]).all() and (rows[:, 1:] >= rows[:, :-1]).all())
 
 
 def _stops(highest: NDArray[np.float64], offset: float) -> NDArray[np.int64]:

@@ -86,11 +86,7 @@ class Refiner:
         self._pending.clear()
         ids = np.concatenate([np.empty(0, np.int64), *(part.ids for part in self._done)])
         distances = np.concatenate([np.empty(0), *(part.distances for part in self._done)])
-        if k < len(ids):
-            near = distances <= np.partition(distances, k - 1)[k - 1]  # all ties of the k-th
-            ids, distances = ids[near], distances[near]
-        order = np.lexsort((ids, distances))[:k]
-        return ids[order], distances[order]
+        return nearest_of(ids, distances, k)
 
     def wait(self) -> None:
         """Let running reads end; the snapshot must not be closed under them."""
@@ -105,3 +101,14 @@ class Refiner:
         read_ms = 1e3 * sum(part.read_s for part in self._done)
         refine_ms = 1e3 * sum(part.refine_s for part in self._done)
         return sum(len(part.ids) for part in self._done), sum(part.n_bytes for part in self._done), read_ms, refine_ms
+
+
+def nearest_of(
+    ids: NDArray[np.int64], distances: NDArray[np.float64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """IDs and distances of the k nearest of (n,) objects, ascending, ties by ID."""
+    if k < len(ids):
+        near = distances <= np.partition(distances, k - 1)[k - 1]  # all ties of the k-th
+        ids, distances = ids[near], distances[near]
+    order = np.lexsort((ids, distances))[:k]
+    return ids[order], distances[order]

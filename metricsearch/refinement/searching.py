@@ -14,16 +14,19 @@ from metricsearch.refinement.results import Answer
 from metricsearch.spaces import Batch
 from metricsearch.store import Snapshot
 from metricsearch.threads import thread_map
-from metricsearch.validation import check_positive
+from metricsearch.validation import check_fraction, check_positive
 
 OptionsT = TypeVar("OptionsT")
 
 FIRST_BLOCK_SHARE = 8  # a query's first n_candidates / 8 are read while the others are ranked
 
 
-def check_search(k: Any, n_candidates: Any) -> int:
-    """Return `k` as int; raise InvalidInputError unless 1 <= k <= n_candidates."""
+def check_search(k: Any, n_candidates: Any, target_recall: Any) -> int:
+    """Return `k` as int; raise InvalidInputError unless 1 <= k <= n_candidates, or "auto", and 0 <= recall <= 1."""
     n_asked = check_positive(k, "k")
+    check_fraction(target_recall, "target_recall")
+    if n_candidates == "auto":
+        return n_asked
     if check_positive(n_candidates, "n_candidates") < n_asked:
         raise InvalidInputError(
             f"n_candidates: must be at least k = {k} to give {k} neighbours, got {n_candidates} (R < k)"

@@ -6,16 +6,17 @@ from typing import Any, Literal
 import numpy as np
 
 from metricsearch.errors import InvalidInputError, OutdatedIndexError
-from metricsearch.indexes import CandidateIndex, EstimatingIndex, ExactIndex, MetricIndex
-from metricsearch.refinement.adaptive import N_TRAINING, learn_reading, search_adaptively
+from metricsearch.indexes import CandidateIndex, ExactIndex, MetricIndex
+from metricsearch.refinement.adaptive import estimating, learn_cutoff, search_adaptively
 from metricsearch.refinement.checking import CheckedObjects
-from metricsearch.refinement.cutoff import Cutoff, ReadingRecord
+from metricsearch.refinement.cutoff import ReadingRecord
+from metricsearch.refinement.learnt_cutoff import LearntCutoff, require_learnt
 from metricsearch.refinement.results import Answer
 from metricsearch.refinement.searching import check_search, nearest_all, search_all
 from metricsearch.spaces import Batch, Metric
 from metricsearch.store import ObjectStore
 from metricsearch.threads import resolve_threads
-from metricsearch.validation import check_fraction, check_positive
+from metricsearch.validation import check_positive
 
 
 def check_store(store: ObjectStore, metric: Metric, width: int | None = None) -> None:
@@ -44,9 +45,7 @@ class StoreSearch:
             self._snapshot.close()
             raise OutdatedIndexError(f"{store.path}: the index holds other IDs than the store; build it again")
         self._checked = CheckedObjects(index.n_ordinals)
-        self._record: ReadingRecord | None = None
-        self._learnt_with: Any = None  # options
-        self._cutoffs: dict[tuple[int, float], Cutoff] = {}
+        self._learnt: LearntCutoff[Any] | None = None
 
     def __enter__(self) -> "StoreSearch":
         return self
@@ -79,25 +78,14 @@ class StoreSearch:
         """
         if not isinstance(self.index, CandidateIndex):
             raise InvalidInputError(f"index: {type(self.index).__name__} names no candidates; call nearest()")
+        k = check_search(k, n_candidates, target_recall)
         parts = self._snapshot, self._checked
         if n_candidates == "auto":
-            index, (cutoff, depth) = self._estimating(), self._cutoff(check_positive(k, "k"), target_recall, options)
+            index, learnt = estimating(self.index), require_learnt(self._learnt, options)
             batch = self._checked_queries(queries)
-            return search_adaptively(index, *parts, batch, k, depth, cutoff, self._learnt_with, self.n_threads)
-        k = check_search(k, n_candidates)
+            return search_adaptively(index, *parts, batch, k, target_recall, learnt, self.n_threads)
         batch = self._checked_queries(queries)
         return search_all(self.index, *parts, batch, k, n_candidates, options, self.n_threads)
-
-    def _cutoff(self, k: int, target_recall: float, options: Any) -> tuple[Cutoff, int]:
-        """The rule, and the depth of the searches that it was learnt from."""
-        target = check_fraction(target_recall, "target_recall")
-        if self._record is None:
-            raise InvalidInputError('n_candidates: "auto" needs to know the data; call learn_cutoff() first')
-        if options is not None and options != self._learnt_with:
-            raise InvalidInputError("options: the cut-off was learnt with others; pass them to learn_cutoff()")
-        if (k, target) not in self._cutoffs:
-            self._cutoffs[k, target] = self._record.cutoff(k, target)
-        return self._cutoffs[k, target], self._record.depth
 
     def learn_cutoff(self, queries: Any = None, *, seed: int = 0, options: Any = None) -> ReadingRecord:
         """Learn for n_candidates="auto" when to stop reading, from deep searches of training queries.
@@ -106,23 +94,10 @@ class StoreSearch:
         what it finds there counts as its true neighbours. options: of these searches and of those to come.
         Raises InvalidInputError: an index without estimates; no other objects.
         """
-        index = self._estimating()
-        if queries is None:
-            ids = self._snapshot.ids()
-            own_ids = np.sort(np.random.default_rng(seed).choice(ids, min(N_TRAINING, len(ids)), replace=False))
-            batch = self._snapshot.decode(self._snapshot.locate(own_ids), check_crc=True)
-        else:
-            own_ids, batch = None, self._checked_queries(queries)
-        self._record = learn_reading(index, self._snapshot, self._checked, batch, own_ids, options, self.n_threads)
-        self._learnt_with, self._cutoffs = options, {}
-        return self._record
-
-    def _estimating(self) -> EstimatingIndex[Any]:
-        if not isinstance(self.index, EstimatingIndex):
-            raise InvalidInputError(
-                f"index: {type(self.index).__name__} has no estimates; pass n_candidates as a number"
-            )
-        return self.index
+        batch = None if queries is None else self._checked_queries(queries)
+        parts = self._snapshot, self._checked
+        self._learnt = learn_cutoff(self.index, *parts, batch, seed, options, self.n_threads)
+        return self._learnt.record
 
     def nearest(self, queries: Any, k: int = 10, *, max_distances: int | None = None) -> list[Answer]:
         """The k nearest of all objects, for every query, or the best within a budget of objects compared.

@@ -80,6 +80,35 @@ def test_create_with_sketches(run, files):
     assert not (files / "d.ms").exists()
 
 
+def test_learn_cutoff_and_a_search_that_decides_what_to_read(run, files):
+    path = files / "c.ms"
+    np.save(files / "many.npy", np.abs(np.random.default_rng(1).normal(size=(400, 5))).astype(np.float32))
+    assert run("create", path, files / "many.npy", *SMALL, "--sketch", "landmark", "--sketch-bytes", "6")[0] == 0
+    assert json.loads(run("info", path)[1])["cutoff_state"] == "none"
+    status, out, err = run("search", path, files / "queries.npy", "--candidates", "auto")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "metricsearch learn-cutoff" in err
+
+    assert run("learn-cutoff", path) == (0, f"{path}: learnt from 256 queries, of 399 candidates each\n", "")
+    assert json.loads(run("info", path)[1])["cutoff_state"] == "learnt"
+    arguments = ["search", path, files / "queries.npy", "-k", 5, "--candidates", "auto", "--target-recall", 0.8]
+    status, out, err = run(*arguments)
+    assert (status, err[:16]) == (0, "mean per query: ")
+    with Collection.open(path, readonly=True) as collection:
+        queries = np.load(files / "queries.npy")
+        expected = collection.search(queries, 5, n_candidates="auto", target_recall=0.8)
+        usual = collection.search(queries, 5, n_candidates="auto")
+    assert [int(row[2]) for row in table(out)] == expected.ids.ravel().tolist()
+    assert f"n_objects_read {expected.stats.n_objects_read.mean():.4g}" in err
+    out = run(*arguments[:-2])[1]
+    assert [int(row[2]) for row in table(out)] == usual.ids.ravel().tolist()
+
+    out = f"{path}: learnt from 3 queries, of 400 candidates each\n"
+    assert run("learn-cutoff", path, files / "queries.npy", "--seed", 1) == (0, out, "")
+    assert run("build", path)[0] == 0
+    assert json.loads(run("info", path)[1])["cutoff_state"] == "none"
+
+
 def test_create_search_add_remove_build_info_verify(run, files):
     path = files / "c.ms"
     status, out, err = run("create", path, files / "x.npy", *SMALL, "--codec", "sparse-f32")
@@ -264,6 +293,23 @@ MISTAKES = {
     "k = -1": (["search", "{made}", "{x.npy}", "-k", "-1"], "k: expected"),
     "k = 2.5": (["search", "{made}", "{x.npy}", "-k", "2.5"], "-k", "2.5"),
     "k > R": (["search", "{made}", "{x.npy}", "-k", "9", "--candidates", "5"], "k = 9", "got 5"),
+    "R is no number": (["search", "{made}", "{x.npy}", "--candidates", "many"], "'many'", "whole number", "'auto'"),
+    "R = 2.5": (["search", "{made}", "{x.npy}", "--candidates", "2.5"], "--candidates", "'2.5'"),
+    "auto before learning": (["search", "{made}", "{x.npy}", "--candidates", "auto"], "metricsearch learn-cutoff"),
+    "a recall without auto": (["search", "{made}", "{x.npy}", "--target-recall", "0.9"], "--candidates auto"),
+    "a recall above 1": (
+        ["search", "{made}", "{x.npy}", "--candidates", "auto", "--target-recall", "90"],
+        "target_recall: expected",
+    ),
+    "recall of photos": (
+        ["search", "{photos.ms}", "--image", "a.jpg", "--target-recall", "0.9"],
+        "--target-recall: ",
+        "photo collection",
+    ),
+    "learn without sketches": (["learn-cutoff", "{made}"], "sketches are needed"),
+    "learn from nothing": (["learn-cutoff", "{new}"], "no such collection"),
+    "learn from photos": (["learn-cutoff", "{photos.ms}"], "metricsearch index PHOTOS"),
+    "learn from other dimensions": (["learn-cutoff", "{made}", "{wide.npy}"], "queries", "expected 5"),
     "R = 0": (["search", "{made}", "{x.npy}", "--candidates", "0"], "n_candidates"),
     "remove nothing": (["remove", "{made}"], "IDS"),
     "remove an unknown ID": (["remove", "{made}", "3", "99"], "99"),

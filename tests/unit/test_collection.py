@@ -61,7 +61,7 @@ def small_index(metric="euclidean", **parameters):
 
 
 def make(path, objects, metric="euclidean", *, ids=None, codec=None, index=None, **options):
-    collection = Collection.create(path, index=index or small_index(metric), codec=codec, **options)
+    collection = Collection.create(path, index=small_index(metric) if index is None else index, codec=codec, **options)
     collection.add(objects, ids)
     collection.build_index()
     return collection
@@ -320,7 +320,7 @@ def test_the_costs_agree_with_each_other_and_with_the_store(tmp_path):
         assert (stats.n_bytes_read == collection.info()["payload_bytes"]).all()
         assert abs(collection.info()["payload_bytes"] - all_bytes) <= 8 * N
         assert collection.info()["count"] == N
-        store = collection._store
+        store = collection._disk.store
         for query in queries:
             stats = collection.search(query[None], 5, n_candidates=33).stats
             with store.snapshot() as snapshot:

@@ -102,7 +102,7 @@ def test_flipped_bytes_of_the_objects_are_found(path):
 
 def test_flipped_bytes_of_all_records_are_found_by_searching(path):
     with Collection.open(path, readonly=True) as collection:
-        store = collection._store
+        store = collection._disk.store
         with store.snapshot() as snapshot:
             located = snapshot.locate(store.ids())
             offsets, lengths = snapshot.file_offsets(located), located.lengths
@@ -181,7 +181,7 @@ def test_a_good_collection_has_no_problems(path):
 
 def test_an_object_whose_bytes_changed_is_named_by_a_search(path):
     with Collection.open(path, readonly=True) as collection:
-        store = collection._store
+        store = collection._disk.store
         with store.snapshot() as snapshot:
             at = int(snapshot.file_offsets(snapshot.locate([200]))[0])
         flip(path / "objects.mdb", at + 5)
@@ -197,7 +197,7 @@ def test_a_search_after_a_change_compares_the_checksums_again(path, change):
     with Collection.open(path) as collection:
         collection.search(vectors(3), 1, n_candidates=R)
         getattr(collection, change)(*changes[change])
-        store = collection._store
+        store = collection._disk.store
         with store.snapshot() as snapshot:
             located = snapshot.locate([200])
             at = int(snapshot.file_offsets(located)[0] + located.lengths[0] - 2)  # in its last component

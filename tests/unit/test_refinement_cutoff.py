@@ -158,6 +158,26 @@ def test_costs_tell_what_was_read(search, objects):
     assert answer.costs["n_objects_read"] in reading_steps(10, 1000)
 
 
+@pytest.mark.parametrize("k", [5, 60])
+def test_the_answer_is_the_nearest_of_what_was_read_ties_by_id(tmp_path, k):
+    rows = np.random.default_rng(5).integers(0, 3, size=(900, 12)).astype(np.float32)  # many ties
+    ids = np.random.default_rng(6).permutation(5000)[:900]
+    index = PPPCodes(n_spaces=2, n_pivots=16, prefix_length=4, sketch="landmark", sketch_bytes=3).build(rows, ids)
+    order = np.argsort(ids)
+    with ObjectStore.create(tmp_path / "s.mdb", "raw-f32", VECTORS, 12) as store:
+        store.add([(ids[order], rows[order])])
+        with StoreSearch(index, store) as search:
+            search.learn_cutoff()
+            answers = search.search(rows[:20], k, n_candidates="auto", target_recall=1.0)
+    row_of = {number: row for row, number in enumerate(ids.tolist())}
+    for query, answer in zip(rows, answers, strict=False):
+        read = index.estimated(query[None], 899).ids[: answer.costs["n_candidates"]].tolist()
+        exact = sorted((float(np.linalg.norm(rows[row_of[number]] - query)), number) for number in read)[:k]
+        assert answer.ids.tolist() == [number for _, number in exact]
+        np.testing.assert_allclose(answer.distances, [distance for distance, _ in exact], rtol=1e-6)
+    assert max(answer.costs["n_candidates"] for answer in answers) > max(k, 16), "read in several steps"
+
+
 def test_few_objects_give_fewer_neighbours(objects, tmp_path):
     index = PPPCodes(n_spaces=2, n_pivots=4, prefix_length=2, sketch="landmark", sketch_bytes=4).build(objects[:20])
     with ObjectStore.create(tmp_path / "s.mdb", "raw-f32", VECTORS, 12) as store:
