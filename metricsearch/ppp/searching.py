@@ -35,9 +35,13 @@ def candidate_blocks(
     if query is not None:
         yield from _sketched_blocks(*found, query, n_wanted, first_block, progress, n_threads)
         return
-    sizes = _block_sizes(n_wanted, first_block)
-    for _, *block in _in_order(*found, sizes, progress, n_threads):
-        yield block[0], block[1], block[2]
+    n_left = n_wanted
+    for ordinals, merits, hits in _blocks(*found, _block_sizes(n_wanted, first_block), progress, n_threads):
+        ids = view.ids_of(ordinals)
+        # Of equal merit: more hits first, then smaller ID.
+        order = np.lexsort((ids, -hits.astype(np.int16), merits))[:n_left]
+        n_left -= len(order)
+        yield ids[order], merits[order], hits[order]
 
 
 def _sketched_blocks(
@@ -54,43 +58,38 @@ def _sketched_blocks(
     """Where all objects would be candidates, none are ranked before."""
     n_sketched = options.sketched_of(n_wanted, view.n_objects)
     if n_sketched < view.n_objects:
-        ranked = _in_order(view, tables, options, calibration, [n_sketched], progress, n_threads)
-        ordinals, ids, hits = (np.concatenate(part) for part in zip(*((o, i, h) for o, i, _, h in ranked), strict=True))
+        parts = list(_blocks(view, tables, options, calibration, [n_sketched], progress, n_threads))
+        ordinals, merits, hits = (np.concatenate(part) for part in zip(*parts, strict=True))
+        ordinals, hits = _best_of(view, ordinals, merits, hits, n_sketched)
     else:
         ordinals = view.ordinals
-        ids, hits = view.ids_of(ordinals), np.zeros(len(ordinals), dtype=np.uint8)
+        hits = np.zeros(len(ordinals), dtype=np.uint8)
     estimates = view.estimates(query, ordinals)
     near = np.flatnonzero(estimates <= np.partition(estimates, n_wanted - 1)[n_wanted - 1])
-    best = near[np.lexsort((ids[near], estimates[near]))[:n_wanted]]
+    ids = view.ids_of(ordinals[near])
+    best = np.lexsort((ids, estimates[near]))[:n_wanted]
     start = 0
     for size in _block_sizes(n_wanted, first_block):
         part = best[start : start + size]
-        yield ids[part], estimates[part], hits[part]
+        yield ids[part], estimates[near[part]], hits[near[part]]
         start += size
+
+
+def _best_of(
+    view: View, ordinals: NDArray[np.int64], merits: NDArray[Any], hits: NDArray[np.uint8], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Ordinals and hits of the n that `candidate_blocks` puts first, ascending: so their sketches are read in order."""
+    last = np.partition(merits, n - 1)[n - 1]
+    surely, tied = np.flatnonzero(merits < last), np.flatnonzero(merits == last)
+    order = np.lexsort((view.ids_of(ordinals[tied]), -hits[tied].astype(np.int16)))
+    kept = np.concatenate([surely, tied[order[: n - len(surely)]]])
+    kept = kept[np.argsort(ordinals[kept])]
+    return ordinals[kept], hits[kept]
 
 
 def _block_sizes(n_wanted: int, first_block: int | None) -> list[int]:
     first = min(first_block or n_wanted, n_wanted)
     return [first, n_wanted - first] if first < n_wanted else [first]
-
-
-def _in_order(
-    view: View,
-    tables: list[RankingTable],
-    options: RankingOptions,
-    calibration: NDArray[np.float64],
-    sizes: list[int],
-    progress: Progress,
-    n_threads: int,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], NDArray[np.uint8]]]:
-    """Blocks of (ordinals, ids, merits, hits), best first, together sum(sizes)."""
-    n_left = sum(sizes)
-    for ordinals, merits, hits in _blocks(view, tables, options, calibration, sizes, progress, n_threads):
-        ids = view.ids_of(ordinals)
-        # Of equal merit: more hits first, then smaller ID.
-        order = np.lexsort((ids, -hits.astype(np.int16), merits))[:n_left]
-        n_left -= len(order)
-        yield ordinals[order], ids[order], merits[order], hits[order]
 
 
 def _blocks(

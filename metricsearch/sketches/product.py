@@ -24,7 +24,7 @@ def group_coordinates(importance: NDArray[np.float64], n_bytes: int) -> tuple[ND
     if not n_groups:
         return np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
     room = -(-len(importance) // n_groups)
-    logs = np.log(importance / importance.min())
+    logs = np.log(importance) - np.log(importance.min())
     groups: list[list[int]] = [[] for _ in range(n_groups)]
     loads = np.zeros(n_groups)
     for c in np.argsort(-importance, kind="stable").tolist():
@@ -125,7 +125,7 @@ class ProductCode:
             and 1 <= len(starts) <= self.n_bytes + 1
             and starts[0] == 0
             and starts[-1] == n_coordinates
-            and (np.diff(starts) > 0).all()
+            and (starts[1:] > starts[:-1]).all()
             and centres.dtype == np.float64
             and centres.shape == (n_coordinates, N_CENTRES)
             and np.isfinite(centres).all()

@@ -2,10 +2,12 @@
 
 Never imports the package under test. `distances` are those of one object to the pivots, `pairs` those between pivots,
 `power` is the exponent under which they are used. A code is `bits`, `byte_of`, `shift_of`, `weights` per coordinate
-and `centres`, a list per coordinate. All sums run left to right in float64.
+and `centres`, a list per coordinate; a product code has `starts`, where the coordinates of each byte begin, instead of
+bits. All sums run left to right in float64.
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -166,6 +168,79 @@ def scalar_terms(query, cells, centres, weights):
 def altitude_terms(query_altitude, code, low, step, weight):
     """Terms of the estimate: weighted altitude of the query, and of the middle of the object's step."""
     return [weight * query_altitude, weight * (low + step * (code + 0.5))]
+
+
+# ---------------------------------------------------------------- product codes
+
+
+def allocated(importance, n_bytes):
+    """ "Eigenvalue allocation" of Ge, He, Ke & Sun 2013: the coordinates of each byte, in the order they came to it.
+
+    The most important one (ties: the first) goes to the first empty byte, else to the first of those with room whose
+    product of importance is least. Importance is relative to the least one, so that no factor is below 1; products are
+    exact. There is room for the coordinates shared equally, rounded up.
+    """
+    left = list(range(len(importance)))
+    n_groups = min(n_bytes, len(left))
+    groups = [[] for _ in range(n_groups)]
+    products = [Fraction(1)] * n_groups
+    while left:
+        c = max(left, key=lambda one: (importance[one], -one))
+        left.remove(c)
+        empty = [g for g in range(n_groups) if not groups[g]]
+        open_ = [g for g in range(n_groups) if len(groups[g]) < math.ceil(len(importance) / n_groups)]
+        g = empty[0] if empty else min(open_, key=lambda one: (products[one], one))
+        groups[g].append(c)
+        products[g] *= Fraction(float(importance[c])) / Fraction(float(min(importance)))
+    return groups
+
+
+def centre_distances(values, centres, weights):
+    """Of one byte: sum over its coordinates c of (weight_c · difference) · difference, to each of the centres."""
+    distances = [0.0] * len(centres[0])
+    for value, of_coordinate, weight in zip(values, centres, weights, strict=True):
+        differences = float(value) - np.array(of_coordinate, dtype=np.float64)
+        distances = distances + (float(weight) * differences) * differences  # elementwise: one rounding each
+    return [float(one) for one in distances]
+
+
+def in_groups(starts):
+    """The coordinates of each byte, as slices."""
+    return [slice(starts[g], starts[g + 1]) for g in range(len(starts) - 1)]
+
+
+def product_code(values, starts, centres, weights, n_bytes):
+    """Each byte: the centre nearest in its coordinates, ties: the first; bytes without coordinates are 0."""
+    code = []
+    for own in in_groups(starts):
+        distances = centre_distances(values[own], centres[own], weights[own])
+        code.append(distances.index(min(distances)))
+    return code + [0] * (n_bytes - len(code))
+
+
+def product_cells(code, starts):
+    """For each coordinate, which of its centres the code says."""
+    return [int(code[g]) for g, own in enumerate(in_groups(starts)) for _ in range(own.start, own.stop)]
+
+
+def product_tables(query, starts, centres, weights, n_bytes):
+    """Row by row for each byte: what its 256 values cost."""
+    tables = [centre_distances(query[own], centres[own], weights[own]) for own in in_groups(starts)]
+    return tables + [[0.0] * 256 for _ in range(n_bytes - len(tables))]
+
+
+def k_means_step(sample, starts, centres, weights):
+    """Lloyd: the mean of the objects that are nearest to each centre of each byte; without any it stays."""
+    codes = [product_code(one, starts, centres, weights, len(starts) - 1) for one in sample]
+    moved = [list(of_coordinate) for of_coordinate in centres]
+    for g, own in enumerate(in_groups(starts)):
+        members = [[] for _ in range(256)]
+        for one, code in zip(sample, codes, strict=True):
+            members[code[g]].append(one)
+        for e, of_centre in enumerate(members):
+            for c in range(own.start, own.stop):
+                moved[c][e] = total(one[c] for one in of_centre) / len(of_centre) if of_centre else centres[c][e]
+    return moved
 
 
 # ---------------------------------------------------------------- hyperplanes

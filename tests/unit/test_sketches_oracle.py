@@ -20,7 +20,7 @@ from metricsearch.sketches.coding import ScalarCode, allocate_bits, lloyd_max
 from metricsearch.sketches.coordinates import Coordinates
 from metricsearch.spaces import get_metric
 
-DISTANCE_SKETCHES = ("landmark", "simplex", "whitened", "hyperplane")
+DISTANCE_SKETCHES = ("product", "landmark", "simplex", "whitened", "hyperplane")
 N_PIVOTS, N_SAMPLE, N_POOL = 7, 60, 50
 
 
@@ -90,27 +90,33 @@ def located(sketch, inputs):
     power, centre, of_vectors = arrays["map"]
     powers = [oracle.raised(one, power) for one in inputs]
     z = oracle.projected(powers, arrays["offset"], arrays["projection"]) if arrays["projection"].size else []
+    coded = [z[c] for c in arrays.get("columns", range(len(z)))]  # a product code has all
     if "altitude" not in arrays:
-        return [z[c] for c in arrays["columns"]], None, 0.0
+        return coded, None, 0.0
     if of_vectors:
         whole = oracle.total((x - c) ** 2 for x, c in zip(powers, arrays["offset"], strict=True))
     else:
         whole = oracle.total(powers) / len(powers) - centre
     squares = oracle.total(one**2 for one in z)
-    return [z[c] for c in arrays["columns"]], whole - squares, 1e-14 * len(powers) * (sum(powers) + centre + squares)
+    return coded, whole - squares, 1e-14 * len(powers) * (sum(powers) + centre + squares)
 
 
 def coded(sketch, inputs):
     """(code, whether the altitude is so near to a border of its levels that its sum may round either way)."""
     arrays = sketch.arrays()
     z, altitude, slack = located(sketch, inputs)
-    cells = [oracle.cell(one, centres) for one, centres in zip(z, cell_centres(arrays), strict=True)]
-    layout = arrays["bits"].tolist(), arrays["byte-of"].tolist(), arrays["shift-of"].tolist()
+    n_coded = sketch.n_bytes - (altitude is not None)
+    if sketch.kind == "product":
+        code = oracle.product_code(z, arrays["starts"].tolist(), arrays["centres"], arrays["weights"], n_coded)
+    else:
+        cells = [oracle.cell(one, centres) for one, centres in zip(z, cell_centres(arrays), strict=True)]
+        layout = arrays["bits"].tolist(), arrays["byte-of"].tolist(), arrays["shift-of"].tolist()
+        code = oracle.packed(cells, *layout, n_coded)
     if altitude is None:
-        return oracle.packed(cells, *layout, sketch.n_bytes), False
+        return code, False
     low, step, _ = arrays["altitude"]
     last = [oracle.level(altitude + shift, low, step) for shift in (-slack, 0.0, slack)]
-    return [*oracle.packed(cells, *layout, sketch.n_bytes - 1), last[1]], len(set(last)) > 1
+    return [*code, last[1]], len(set(last)) > 1
 
 
 def inputs_of(sketch, metric, objects, pivots):
@@ -128,8 +134,12 @@ def estimate_terms(sketch, metric, pool, pivots, query, row, code):
         terms = oracle.hyperplane_terms(inputs[query], inputs[row], borders, pairs)
         return [float(weight) * term for weight, term in zip(arrays["weights"], terms, strict=True)]
     z, altitude, _ = located(sketch, inputs[query])
-    cells = oracle.unpacked(code, arrays["bits"].tolist(), arrays["byte-of"].tolist(), arrays["shift-of"].tolist())
-    terms = oracle.scalar_terms(z, cells, cell_centres(arrays), arrays["weights"])
+    if sketch.kind == "product":
+        cells, centres = oracle.product_cells(code, arrays["starts"].tolist()), arrays["centres"].tolist()
+    else:
+        layout = arrays["bits"].tolist(), arrays["byte-of"].tolist(), arrays["shift-of"].tolist()
+        cells, centres = oracle.unpacked(code, *layout), cell_centres(arrays)
+    terms = oracle.scalar_terms(z, cells, centres, arrays["weights"])
     if altitude is not None:
         low, step, weight = (float(one) for one in arrays["altitude"])
         terms += oracle.altitude_terms(altitude, int(code[-1]), low, step, weight)
@@ -172,6 +182,26 @@ def test_estimates_equal_the_sum_of_terms(kind, name, n_bytes, seed, query, rows
         terms = estimate_terms(sketch, metric, pool, pivots, query, row, codes[row])
         bound = (n_bytes + 12) * 2.0**-23 * oracle.total(map(abs, terms)) + 1e-40
         assert abs(float(estimate) - oracle.total(terms)) <= bound
+
+
+@pytest.mark.parametrize("n_bytes", [2, 3, 6])
+@pytest.mark.parametrize("name", ["euclidean, random", "manhattan, random", "jensen_shannon, random"])
+def test_product_codes_and_estimates_equal_the_oracle_where_objects_share_centres(name, n_bytes):
+    """More objects than centres, unlike above, and several coordinates in a byte."""
+    rng = np.random.default_rng(4)
+    metric, make = space(name), SPACES[name][1]
+    sample, pool, pivots = (metric.check(make(rng, n)) for n in (700, 60, 9))
+    sketch = fit_sketch("product", n_bytes, metric, pivots, sample, rng)
+    assert np.diff(sketch.arrays()["starts"]).max() > 1
+    codes = sketch.encode(metric, pool, pivots)
+    assert len({tuple(code) for code in codes.tolist()}) > 20
+    for code, inputs in zip(codes, distances_of(metric, pool, pivots), strict=True):
+        ref, is_open = coded(sketch, inputs)
+        assert code[: n_bytes - is_open].tolist() == ref[: n_bytes - is_open]
+    comp = sketch.query(pool[:1], metric.distances(pool[:1], pivots)).estimates(codes, np.arange(len(pool)))
+    for row in range(0, len(pool), 6):
+        terms = estimate_terms(sketch, metric, pool, pivots, 0, row, codes[row])
+        assert abs(float(comp[row]) - oracle.total(terms)) <= (n_bytes + 12) * 2.0**-23 * oracle.total(map(abs, terms))
 
 
 @pytest.mark.parametrize("name", [name for name in SPACES if name.startswith("euclidean")])
