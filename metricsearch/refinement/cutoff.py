@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import CorruptedError, InvalidInputError
 
-FIRST_STEP = 16  # candidates read before the first decision, at least k
-STEP_GROWTH = 1.2  # each further step reads so many times as many in all ...
-LEAST_STEP = 8  # ... and at least so many more
+STEP_GROWTH = 1.2  # after the k first, each step reads so many times as many in all ...
+LEAST_STEP = 2  # ... and at least so many more
 MAX_K = 100  # neighbours that a record is good for
 _SAVED = {"estimates": ("<f4", 2), "distances": ("<f8", 2), "truth": ("<f8", 2), "power": ("<f8", 1)}  # dtype, ndim
 SLOPES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])  # tried, in units of the usual one
@@ -25,7 +24,7 @@ SLOPES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])  # tried, in units
 
 def reading_steps(k: int, most: int) -> list[int]:
     """How many candidates have been read after each step, ascending; the last is `most`."""
-    steps = [min(max(k, FIRST_STEP), most)]
+    steps = [min(k, most)]
     while steps[-1] < most:
         steps.append(min(max(int(steps[-1] * STEP_GROWTH), steps[-1] + LEAST_STEP), most))
     return steps

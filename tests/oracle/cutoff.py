@@ -2,10 +2,10 @@
 
 
 def steps(k, most):
-    """Numbers of candidates read: first max(k, 16), then a fifth and at least 8 more each time, at most `most`."""
-    numbers = [min(max(k, 16), most)]
+    """Numbers of candidates read: first k, then a fifth and at least 2 more each time, at most `most`."""
+    numbers = [min(k, most)]
     while numbers[-1] != most:
-        numbers.append(min(most, max(numbers[-1] + 8, int(numbers[-1] * 1.2))))
+        numbers.append(min(most, max(numbers[-1] + 2, int(numbers[-1] * 1.2))))
     return numbers
 
 

@@ -58,7 +58,7 @@ def test_a_larger_budget_never_makes_the_sketch_smaller(n, budget):
 def test_other_parameters_are_passed_on():
     index = PPPCodes.for_budget("manhattan", bytes_per_object=32, n=5000, seed=3, pivot_choice="farthest-first")
     assert (index.metric.name, index.seed, index.pivot_choice) == ("manhattan", 3, "farthest-first")
-    assert (index.n_spaces, index.n_pivots, index.sketch) == (1, 256, "product")
+    assert (index.n_spaces, index.n_pivots, index.sketch) == (1, 512, "product")
 
 
 @pytest.mark.parametrize("name", ["n_spaces", "n_pivots", "prefix_length", "sketch", "sketch_bytes"])
