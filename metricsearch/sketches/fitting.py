@@ -17,10 +17,12 @@ from metricsearch.sketches.sketch import Altitude, CodedSketch, HyperplaneSketch
 from metricsearch.spaces import Batch, Metric
 from metricsearch.threads import thread_map
 
-N_JUDGES = 128  # objects of the sample whose neighbours are looked for in all of it
-# Neighbours of each: 10 of 16,384. The nearest alone may be near-copies of an object, which any sketch finds. Of a
-# small sample fewer, as its neighbours are farther than those among all objects.
-N_NEIGHBOURS, NEIGHBOURS_SHARE = 3, 1600
+# Objects of the sample whose neighbours are looked for in all of it, and how many neighbours of each. Few, as those in
+# a small sample are farther than those among all objects. Product codes have a larger sample, so more: the nearest
+# alone may be near-copies of an object, which any sketch finds.
+N_JUDGES, N_NEIGHBOURS = 128, 3
+N_PRODUCT_NEIGHBOURS = 10
+_PRODUCT_COMPARISONS = 2**21  # of judges with objects, where there are few objects
 _POWERS = 1, 2
 _EXPONENTS = 0.0, 0.25, 0.5, 1.0  # γ: a coordinate of variance v gets the weight v^-γ
 _ALTITUDE_WEIGHTS = 0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0
@@ -35,12 +37,18 @@ _PAIRS_DRAWN = 16  # pairs of pivots looked at for each that is chosen
 class _Sample:
     """Objects to learn from. inputs: (s, P) distances to the pivots, or the vectors themselves (s, d).
 
-    truth: distances (q, s) of the first q objects to all. pivot_pairs: (P, P), of the pivots.
+    truth: distances (q, s) of the first q objects, the judges, to all. pivot_pairs: (P, P), of the pivots.
     """
 
     inputs: NDArray[np.float64]
     truth: NDArray[np.float64]
     pivot_pairs: NDArray[np.float64]
+    n_neighbours: int
+
+    @property
+    def n_judges(self) -> int:
+        """q."""
+        return len(self.truth)
 
 
 _Way = tuple[CodedSketch, NDArray[np.float64]]  # a sketch, and its estimates (q, s) between objects of the sample
@@ -104,9 +112,13 @@ def _sampled(kind: str, metric: Metric, pivots: Batch, sample: Batch) -> _Sample
     others = np.flatnonzero(apart)  # pivots have no altitude
     if len(others) >= 2:
         sample, distances = sample[others], distances[others]
-    truth = metric.exact_pairwise(sample[: min(N_JUDGES, len(sample) // 2)], sample)
+    n_judges, n_neighbours = N_JUDGES, N_NEIGHBOURS
+    if kind == "product":
+        n_judges = max(N_JUDGES, min(4 * N_JUDGES, _PRODUCT_COMPARISONS // max(len(sample), 1)))
+        n_neighbours = N_PRODUCT_NEIGHBOURS
+    truth = metric.exact_pairwise(sample[: min(n_judges, len(sample) // 2)], sample)
     inputs = np.asarray(sample, dtype=np.float64) if kind in VECTOR_SKETCHES else distances
-    return _Sample(inputs, truth, pairs)
+    return _Sample(inputs, truth, pairs, n_neighbours)
 
 
 def _landmark(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
@@ -119,7 +131,7 @@ def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
     for power in _POWERS:  # what is lost to codes depends little on it
         coordinates = _along_principal_axes(sample, power, _PER_BYTE * n_bytes)
         located = coordinates.locate_exactly(sample.inputs)
-        estimates = _squared_differences(located.coordinates[: len(sample.truth)], located.coordinates)
+        estimates = _squared_differences(located.coordinates[: sample.n_judges], located.coordinates)
         for weight in _ALTITUDE_WEIGHTS:
             losses.append(_loss(near, estimates + weight * located.altitudes))
             found.append((coordinates, weight > 0))
@@ -128,9 +140,12 @@ def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
 
 
 def _along_principal_axes(sample: _Sample, power: int, n_coordinates: int) -> Coordinates:
-    """Classical scaling, turned so that the coordinates of the sample are not correlated; those that vary most."""
+    """Classical scaling, turned so that coordinates are not correlated, those that vary most; not learnt from judges.
+
+    Judges stand for queries, which are farther from the axes of other objects than these are.
+    """
     scaled = Coordinates.scaled(sample.pivot_pairs, power, len(sample.pivot_pairs))
-    z = (scaled.offset - sample.inputs**power) @ scaled.projection
+    z = (scaled.offset - sample.inputs[sample.n_judges :] ** power) @ scaled.projection
     rest = z - z.mean(axis=0)
     rest[np.abs(rest) <= _LEAST_VARIANCE * np.abs(z).max(initial=0.0)] = 0.0  # equal objects do not vary
     values, axes = principal_axes(rest.T @ rest / len(z), n_coordinates)
@@ -141,7 +156,7 @@ def _product_coded(
     n_bytes: int, sample: _Sample, coordinates: Coordinates, has_altitude: bool, rng: np.random.Generator
 ) -> Iterator[_Way]:
     located = coordinates.locate_exactly(sample.inputs)
-    variances = located.coordinates.var(axis=0)
+    variances = located.coordinates[sample.n_judges :].var(axis=0)
     unit = float(variances.max(initial=0.0)) or 1.0
     n_coded = n_bytes - has_altitude
     for exponent in _PRODUCT_EXPONENTS:
@@ -149,8 +164,8 @@ def _product_coded(
         order, starts = group_coordinates(variances * weights, n_coded)
         grouped = coordinates.turned(np.eye(len(order))[:, order])
         z = located.coordinates[:, order]
-        code = ProductCode.fit(z, starts, weights[order], n_coded, rng)
-        estimates = _estimates(code, z, len(sample.truth))
+        code = ProductCode.fit(z[sample.n_judges :], starts, weights[order], n_coded, rng)
+        estimates = _estimates(code, z, sample.n_judges)
         if not has_altitude:
             yield CodedSketch("product", n_bytes, grouped, code), estimates
             continue
@@ -198,7 +213,7 @@ def _water_filled(
         bits = allocate_bits(variances * weights, 8 * n_coded)
         trimmed = _trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, weights, n_coded))
         again = trimmed[0].locate_exactly(sample.inputs)
-        estimates = _estimates(trimmed[1], again.coordinates, len(sample.truth))
+        estimates = _estimates(trimmed[1], again.coordinates, sample.n_judges)
         for weight in altitude_weights:
             if not has_altitude and not weight:
                 yield CodedSketch(kind, n_bytes, *trimmed), estimates
@@ -229,7 +244,7 @@ def _whitened(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch
         bits = equal_bits(n, 8 * n_bytes, bits_each)
         trimmed = _trimmed(coordinates, ScalarCode.fit(located.coordinates, bits, np.ones(n), n_bytes))
         again = trimmed[0].locate_exactly(sample.inputs)
-        return CodedSketch("whitened", n_bytes, *trimmed), _estimates(trimmed[1], again.coordinates, len(sample.truth))
+        return CodedSketch("whitened", n_bytes, *trimmed), _estimates(trimmed[1], again.coordinates, sample.n_judges)
 
     return _best(sample, map(of, _EQUAL_BITS))
 
@@ -273,8 +288,7 @@ def _near(sample: _Sample) -> NDArray[np.int64]:
     """(q, m): the true neighbours of the judges in the sample, not themselves."""
     truth = sample.truth.copy()
     np.fill_diagonal(truth, np.inf)
-    n_others = truth.shape[1] - 1
-    return np.argsort(truth, axis=1, kind="stable")[:, : min(max(N_NEIGHBOURS, n_others // NEIGHBOURS_SHARE), n_others)]
+    return np.argsort(truth, axis=1, kind="stable")[:, : min(sample.n_neighbours, truth.shape[1] - 1)]
 
 
 def _loss(near: NDArray[np.int64], estimates: NDArray[np.float64]) -> float:
