@@ -33,6 +33,7 @@ Features: whatever is learned (words, PCA) is learned on other categories than t
 exact copies count neither as right nor as wrong; distances are exact, no index stands between."""
 
 
+_BY_HAND = "<!-- From here on this page is written by hand; metricsearch report keeps it. -->"
 _ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 
 
@@ -42,7 +43,8 @@ def write_paper_results(run_dirs: Iterable[str | Path], target: str | Path, figu
     Figures are copied to `figures_dir` (experiments/figures) as <experiment>-<figure>.png. For each run: the published
     value (key `paper` of the experiment file), ours, the experiment file, commit, machine, and why they differ (key
     `difference`). The page is written anew from these runs alone, so an existing one may hold no experiment that is
-    not among them. Raises MissingDataError (no finished run), CorruptedError, InvalidInputError (no runs at all, two
+    not among them; what stands below the line that says it is written by hand is kept.
+    Raises MissingDataError (no finished run), CorruptedError, InvalidInputError (no runs at all, two
     runs of one experiment, an experiment of the existing page without a run).
     """
     runs = [_read_run(Path(directory)) for directory in run_dirs]
@@ -57,9 +59,16 @@ def write_paper_results(run_dirs: Iterable[str | Path], target: str | Path, figu
     blocks = [_HEAD, _contents(runs)]
     for about, results, points, machine, directory in runs:
         blocks += _section(about, results, points, machine, directory, target, figures_dir)
+    blocks += _written_by_hand(target)
     with written_atomically(target) as temporary:
         temporary.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     return target
+
+
+def _written_by_hand(target: Path) -> list[str]:
+    """The end of the existing page from the line that announces it."""
+    present = target.read_text(encoding="utf-8") if target.is_file() else ""
+    return [_BY_HAND + present.split(_BY_HAND, 1)[1].rstrip("\n")] if _BY_HAND in present else []
 
 
 def _check_nothing_is_lost(target: Path, stems: list[str]) -> None:

@@ -202,6 +202,19 @@ def test_a_page_is_not_written_over_experiments_that_no_run_is_given_for(run, tm
     assert "three" in target.read_text()
 
 
+def test_what_was_written_by_hand_at_the_end_of_the_page_is_kept(run, tmp_path):
+    runs, target, figures = [run("one")], tmp_path / "paper_results.md", tmp_path / "figures"
+    write_paper_results(runs, target, figures)
+    written = target.read_text()
+    by_hand = (
+        "\n<!-- From here on this page is written by hand; metricsearch report keeps it. -->\n\n## A study\n\ntext\n"
+    )
+    target.write_text(written + by_hand)
+    for _ in range(2):
+        write_paper_results(runs, target, figures)
+        assert target.read_text() == written + by_hand
+
+
 def test_markdown_cells_cannot_break_the_table():
     assert markdown_table([["a", "b"], ["x|y", "z"]]) == "| a | b |\n| --- | --- |\n| x\\|y | z |"
 
