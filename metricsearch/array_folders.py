@@ -59,8 +59,14 @@ def _write(path: Path, array: NDArray[Any]) -> ArrayFile:
 
 
 def map_array(path: Path) -> NDArray[Any]:
-    """The array of a .npy file, memory-mapped, as a plain read-only view: kernels compile for ndarray once."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    """The array of a .npy file, memory-mapped, as a plain read-only view: kernels compile for ndarray once.
+
+    Raises CorruptedError where there is none: another process may just have replaced it.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except FileNotFoundError:
+        raise CorruptedError(f"{path}: the file is missing") from None
 
 
 def map_array_folder(
@@ -99,10 +105,13 @@ def checksum_problems(folder: Path, checksums: Mapping[str, str], what: str) -> 
     problems = []
     for name, checksum in checksums.items():
         path = folder / name
-        if not path.is_file():
+        try:
+            is_sound = sha256_of(path) == checksum
+        except (FileNotFoundError, IsADirectoryError):
             problems.append(f"{path}: {what} is missing")
-        elif sha256_of(path) != checksum:
-            problems.append(f"{path}: {what} is damaged (its sha256 is not the one in the manifest)")
+        else:
+            if not is_sound:
+                problems.append(f"{path}: {what} is damaged (its sha256 is not the one in the manifest)")
     return problems
 
 

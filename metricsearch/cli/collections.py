@@ -88,7 +88,10 @@ def _usual_metric(names: tuple[str, ...], parts: list["OpenedObjects"]) -> str |
 @click.option("--pivots", "n_pivots", default=256, show_default=True, help="Pivots per space (k).")
 @click.option("--prefix", "prefix_length", default=8, show_default=True, help="Prefix length (l).")
 @click.option(
-    "--pivot-choice", default="random", show_default=True, help="random, farthest-first, k-means, incremental."
+    "--pivot-choice",
+    default="random",
+    show_default=True,
+    help="random, farthest-first, k-means, incremental, balanced.",
 )
 @click.option(
     "--sketch",

@@ -11,6 +11,7 @@ import click
 
 from metricsearch.cli.bench import bench
 from metricsearch.cli.collections import add, build, create, info, learn_cutoff, remove, search, verify
+from metricsearch.cli.copying import copy
 from metricsearch.cli.data import data
 from metricsearch.cli.experiments import report, run
 from metricsearch.cli.extract import extract
@@ -44,6 +45,7 @@ for command in (
     create,
     add,
     build,
+    copy,
     learn_cutoff,
     search,
     remove,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricsearch.collection.adding import Addition
+from metricsearch.collection.copying import LeafOrder, removed_on_error
 from metricsearch.collection.current_index import CurrentIndex, Loaded
 from metricsearch.collection.cutoff_files import cutoff_problems
 from metricsearch.collection.disk import Disk
@@ -202,7 +203,8 @@ class Collection:
         to 3,000 objects, and what it finds there counts as its true neighbours. options: of these searches and of those
         to come; None = those of the index. An index that changed in memory is saved with it.
         What was learnt stays when objects are added or removed, but tells of those that were there: after many changes
-        learn again. `build_index` forgets it, for the new index may estimate otherwise.
+        learn again; "auto" refuses a collection that has more than doubled. `build_index` forgets it, for the new index
+        may estimate otherwise.
         Raises InvalidInputError (an index without sketches; no other objects), EmptyIndexError, MissingIndexError,
         OutdatedIndexError, CorruptedError, StorageError.
         """
@@ -217,6 +219,30 @@ class Collection:
             learnt = learn_cutoff(*parts, batch, seed, options, self.n_threads)
         self._current.learn(loaded, learnt)
         return learnt.record
+
+    def copy_in_leaf_order(self, path: Any, *, progress: bool = False) -> None:
+        """Make a new collection of the same objects, those near each other on the same pages of the disk.
+
+        They are written in the order of the leaves of the first pivot space; what that saves depends on the order that
+        they had. IDs, codec, provenance, parameters and pivots stay. The index is built from them anew: answers are the
+        same, but for what is learnt besides pivots (sketches, calibrated scores) if objects changed since the last
+        `build_index`, and for a rounding in the last digits with codec u8. A learnt cut-off is not copied.
+        One state is copied, chunk by chunk, whatever another process changes meanwhile. progress: show bars.
+        Raises ExistsError, EmptyIndexError, MissingIndexError, OutdatedIndexError, CorruptedError, InvalidInputError,
+        StorageError; after any error the target is removed. One left by a kill has no index.
+        """
+        self._check_open()
+        if self._disk.store is None and self._disk.readonly:
+            self._disk.refresh()
+        store = self._filled_store("no objects to copy; add some first")
+        loaded, snapshot = self._current.pinned(store, needs_cutoff=False)
+        with snapshot:
+            index = PPPCodes.from_parameters(loaded.index.parameters(), metric=self.metric, n_threads=self.n_threads)
+            target = Collection.create(path, index=index, codec=self._codec.name, n_threads=self.n_threads)
+            with removed_on_error(target.path), target:
+                objects = LeafOrder(loaded.index, snapshot)
+                target.add(objects, objects.ids, self.provenance, progress=progress)
+                target.build_index(pivots=loaded.index.flat_pivots, progress=progress)
 
     def _begin_change(self) -> None:
         self._check_open()
@@ -273,7 +299,7 @@ class Collection:
         parts = loaded.index, snapshot, loaded.checked, batch, k
         with snapshot:
             if n_candidates == "auto":
-                learnt = require_learnt(loaded.learnt, options)
+                learnt = require_learnt(loaded.learnt, options, len(loaded.index))
                 return SearchResult.of(search_adaptively(*parts, target_recall, learnt, self.n_threads))
             return SearchResult.of(search_all(*parts, n_candidates, options, self.n_threads))
 

@@ -145,11 +145,14 @@ class CurrentIndex:
         """Name the index and its cut-off in one manifest, written after their files: a crash leaves the pair before."""
         changed: dict[str, Any] = {"cutoff": cutoff}
         if not loaded.is_saved:
+            loaded.index.consolidate()  # gives the objects other ordinals, also where saving fails
+            checked = CheckedObjects(loaded.index.n_ordinals)
+            if self._loaded is not None and self._loaded.index is loaded.index:
+                self._loaded = replace(self._loaded, checked=checked)
             generation = self._disk.manifest.next_generation()
             entry = save_index(self._disk.path, loaded.index, loaded.version, generation)
             changed |= {"index": entry, "index_parameters": entry.parameters}
-            # Saving gives the objects other ordinals.
-            loaded = replace(loaded, is_saved=True, checked=CheckedObjects(loaded.index.n_ordinals))
+            loaded = replace(loaded, is_saved=True, checked=checked)
         self._disk.write(**changed)
         self._loaded = loaded
         self._disk.delete_leftovers()

@@ -20,7 +20,10 @@ def save_cutoff(folder: Path, learnt: LearntCutoff[RankingOptions], generation: 
     name = f"{CUTOFF_FOLDER}/{generation:06d}"
     files = write_array_folder(folder / name, learnt.record.to_arrays())
     return CutoffEntry(
-        folder=name, options=asdict(learnt.options), files={file: written.sha256 for file, written in files.items()}
+        folder=name,
+        n_objects=learnt.n_objects,
+        options=asdict(learnt.options),
+        files={file: written.sha256 for file, written in files.items()},
     )
 
 
@@ -34,7 +37,7 @@ def load_cutoff(folder: Path, entry: CutoffEntry, index: PPPCodes) -> LearntCuto
     if record.power != index.estimate_power:
         raise CorruptedError(f"{where}: was learnt with other sketches than the index has; call learn_cutoff() again")
     try:
-        return LearntCutoff(record, RankingOptions(**entry.options))
+        return LearntCutoff(record, RankingOptions(**entry.options), entry.n_objects)
     except (TypeError, InvalidInputError) as error:
         raise CorruptedError(f"{where}: damaged options ({error}); call learn_cutoff() again") from None
 

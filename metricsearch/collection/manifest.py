@@ -22,9 +22,10 @@ class IndexEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutoffEntry:
-    """The saved cut-off: its folder, the ranking options that it was learnt with, sha256 of every file."""
+    """The saved cut-off: its folder, the ranking options and the number of objects that it was learnt with, sha256s."""
 
     folder: str
+    n_objects: int
     options: dict[str, Any]
     files: dict[str, str]
 

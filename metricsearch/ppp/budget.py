@@ -8,6 +8,8 @@ bytes are the sketch's. Only where no useful sketch fits are there prefixes alon
 
 from typing import Any
 
+import numpy as np
+
 from metricsearch.errors import InvalidInputError
 from metricsearch.ppp.content import sample_size
 from metricsearch.ppp.tree import LEAF_BITS, ordinal_bits, pivot_bits
@@ -17,7 +19,7 @@ from metricsearch.validation import check_positive
 # (objects at least, pivots, prefix length), the first that fits; a pivot for 8 objects costs 1.4 bytes each
 _ONE_SPACE = ((8192, 1024, 2), (4096, 512, 2), (2048, 256, 2), (1024, 128, 2), (512, 64, 2), (0, 16, 1))
 _LEAST_SKETCH = 8  # smaller sketches order no better than prefixes of as many bytes
-_PREFIXES_ALONE = ((4, 256, 8), (4, 256, 6), (2, 256, 8), (2, 256, 5), (1, 256, 8), (1, 256, 4), (1, 64, 2), (1, 16, 1))
+_PREFIXES_ALONE = ((4, 256, 8), (4, 256, 6), (2, 256, 8), (2, 256, 5), (1, 256, 8), (1, 256, 4), (1, 64, 2))
 
 
 def most_prefix_bytes(n: int, n_spaces: int, n_pivots: int, prefix_length: int) -> float:
@@ -36,17 +38,18 @@ def split_budget(bytes_per_object: float, n: int) -> dict[str, Any]:
 
     Raises InvalidInputError for a budget that holds no index at all.
     """
-    if isinstance(bytes_per_object, bool) or not isinstance(bytes_per_object, int | float) or not bytes_per_object > 0:
+    is_number = isinstance(bytes_per_object, int | float | np.number) and not isinstance(bytes_per_object, bool)
+    if not is_number or not bytes_per_object > 0:
         raise InvalidInputError(f"bytes_per_object: expected a number > 0, got {bytes_per_object!r}")
     check_positive(n, "n")
     k, length = next((k, length) for least, k, length in _ONE_SPACE if n >= least)
     n_left = int(min(bytes_per_object - most_prefix_bytes(n, 1, k, length), MAX_BYTES))
     if n_left >= _LEAST_SKETCH and k < n:
         return {"n_spaces": 1, "n_pivots": k, "prefix_length": length, "sketch": "product", "sketch_bytes": n_left}
-    for n_spaces, k, length in _PREFIXES_ALONE:
+    for n_spaces, k, length in (*_PREFIXES_ALONE, (1, min(16, n), 1)):
         if n_spaces * k <= n and most_prefix_bytes(n, n_spaces, k, length) <= bytes_per_object:
             return {"n_spaces": n_spaces, "n_pivots": k, "prefix_length": length}
-    least = most_prefix_bytes(n, *_PREFIXES_ALONE[-1])
+    least = most_prefix_bytes(n, 1, min(16, n), 1)
     raise InvalidInputError(
         f"bytes_per_object: {n:,} objects need at least {least:.1f}, got {bytes_per_object}; raise the budget"
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import CorruptedError, DuplicateIdError, InvalidInputError, UnknownIdError
 from metricsearch.ppp.aggregation import Records
+from metricsearch.ppp.ids import PackedIds
 from metricsearch.ppp.tree import PPPTree, build_tree, check_tree, decode_tree
 from metricsearch.sketches import SketchQuery
 from metricsearch.threads import thread_map
@@ -117,7 +118,7 @@ class View:
     sample: NDArray[np.uint16]
     n_objects: int
     n_ordinals: int
-    tree_ids: NDArray[np.int64]  # empty: the ID is the ordinal
+    tree_ids: PackedIds
     inserted_ids: NDArray[np.int64]
     sketches: NDArray[np.uint8]  # (n, B) of the objects in the trees, and of those inserted since
     inserted_sketches: NDArray[np.uint8]
@@ -140,12 +141,12 @@ class View:
 
     def ids_of(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
         """IDs of ordinals."""
-        if not len(self.tree_ids) and not len(self.inserted_ids):
-            return ordinals
+        if not len(self.inserted_ids):
+            return self.tree_ids.of(ordinals)
         n_tree = self.n_ordinals - len(self.inserted_ids)
         in_tree = ordinals < n_tree
         ids = np.empty(len(ordinals), dtype=np.int64)
-        ids[in_tree] = self.tree_ids[ordinals[in_tree]] if len(self.tree_ids) else ordinals[in_tree]
+        ids[in_tree] = self.tree_ids.of(ordinals[in_tree])
         ids[~in_tree] = self.inserted_ids[ordinals[~in_tree] - n_tree]
         return ids
 
@@ -196,19 +197,17 @@ class Content:
         n_sample = sample_size(len(ids))
         picked = np.arange(n_sample) * len(ids) // max(n_sample, 1)
         sample = np.stack([column[picked] for column in columns])
-        tree_ids = ids if (ids != np.arange(len(ids))).any() else np.empty(0, dtype=np.int64)
-        self._adopt(trees, len(ids), tree_ids, sample, codes.sketches)
+        self._adopt(trees, PackedIds.pack(ids), sample, codes.sketches)
 
     def _adopt(
         self,
         trees: list[PPPTree],
-        n_tree: int,
-        tree_ids: NDArray[np.int64],
+        tree_ids: PackedIds,
         sample: NDArray[np.uint16],
         sketches: NDArray[np.uint8],
     ) -> None:
-        self.trees, self.n_tree, self.sample, self._sketches = trees, n_tree, _readonly(sample), _readonly(sketches)
-        self._tree_ids = tree_ids  # empty: the ID is the ordinal
+        self.trees, self.n_tree, self._tree_ids = trees, len(tree_ids), tree_ids
+        self.sample, self._sketches = _readonly(sample), _readonly(sketches)
         self._inserted = _Inserted.empty(self.n_spaces, self.prefix_length, self.sketch_bytes)
         self._inserted_ordinals: dict[int, int] = {}
         self._removed = np.empty(0, dtype=np.bool_)
@@ -242,11 +241,7 @@ class Content:
 
     def ordinals_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Ordinals of IDs; -1 where there is no such object."""
-        if len(self._tree_ids):
-            place = np.minimum(np.searchsorted(self._tree_ids, ids), self.n_tree - 1)
-            ordinals = np.where(self._tree_ids[place] == ids, place, -1)
-        else:
-            ordinals = np.where(ids < self.n_tree, ids, -1)
+        ordinals = self._tree_ids.ordinals(ids)
         if self._removed.size and self.n_tree:
             ordinals[(ordinals >= 0) & self._removed[ordinals]] = -1
         if self._inserted_ordinals:
@@ -261,8 +256,7 @@ class Content:
         """
         if ids is not None:
             return check_ids(ids, "ids", n)
-        largest = int(self._tree_ids[-1]) if len(self._tree_ids) else self.n_tree - 1
-        largest = max(largest, int(self._inserted.ids[: self._inserted.n].max(initial=-1)))
+        largest = max(self._tree_ids.largest, int(self._inserted.ids[: self._inserted.n].max(initial=-1)))
         if largest + n > MAX_ID:
             raise InvalidInputError(f"ids: none are left to follow the largest one, {largest}; pass the IDs")
         return np.arange(largest + 1, largest + 1 + n)
@@ -347,7 +341,7 @@ class Content:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, after consolidation."""
         self.consolidate()
-        arrays: dict[str, NDArray[Any]] = {"ids": self._tree_ids, "sample": self.sample}
+        arrays: dict[str, NDArray[Any]] = {**self._tree_ids.arrays(), "sample": self.sample}
         if self.sketch_bytes:
             arrays["sketches"] = self._sketches
         for j, tree in enumerate(self.trees):
@@ -363,16 +357,15 @@ class Content:
                 PPPTree(**{name: arrays[f"space{j}-{name.replace('_', '-')}"] for name in names})
                 for j in range(self.n_spaces)
             ]
-            tree_ids, sample = arrays["ids"], arrays["sample"]
+            tree_ids, sample = PackedIds.from_arrays(arrays, n, where), arrays["sample"]
             sketches = arrays["sketches"] if self.sketch_bytes else np.empty((n, 0), dtype=np.uint8)
         except KeyError as missing:
             raise CorruptedError(f"{where}: index array {missing} is missing; rebuild the index") from None
         for tree in trees:
             check_tree(tree, n, self.n_pivots, self.prefix_length, where)
         shape = (self.n_spaces, min(n, sample.shape[1]) if sample.ndim == 3 else -1, self.prefix_length)
-        ids_fit = tree_ids.dtype == np.int64 and (not len(tree_ids) or len(tree_ids) == n)
         sample_fits = sample.dtype == np.uint16 and sample.shape == shape and (sample < self.n_pivots).all()
         sketches_fit = sketches.dtype == np.uint8 and sketches.shape == (n, self.sketch_bytes)
-        if not (ids_fit and sample_fits and sketches_fit and (np.diff(tree_ids) > 0).all()):
+        if not (sample_fits and sketches_fit):
             raise CorruptedError(f"{where}: the index arrays do not fit {n} objects; rebuild the index")
-        self._adopt(trees, n, tree_ids, sample, sketches)
+        self._adopt(trees, tree_ids, sample, sketches)

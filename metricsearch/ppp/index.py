@@ -74,7 +74,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
 
     @classmethod
     def for_budget(cls, metric: Any = "euclidean", *, bytes_per_object: float, n: int, **parameters: Any) -> "PPPCodes":
-        """An unbuilt index that will take at most bytes_per_object of memory for each of n objects, IDs 0 .. n - 1.
+        """An unbuilt index that takes, built from n objects with IDs 0 .. n - 1, at most bytes_per_object for each.
 
         All that grows with the objects counts; pivots and sketch map, which do not, do not (see `memory_report`).
         parameters: of the constructor but λ, k, l and the sketch, which are chosen. Raises InvalidInputError.
@@ -231,9 +231,7 @@ class PPPCodes(EstimatingIndex[RankingOptions]):
         """See `EstimatingIndex`."""
         options = check_options(options, RankingOptions, self.options)
         if self._learnt.sketch is None or options.n_sketched == 0:
-            raise InvalidInputError(
-                "index: sketches are needed; build PPPCodes(sketch='landmark'), and no n_sketched=0"
-            )
+            raise InvalidInputError("index: sketches are needed; build PPPCodes(sketch='product'), and no n_sketched=0")
         options = replace(options, n_sketched=len(self)) if of_all else options
         distances, progress = self.pivot_distances(query), self.new_progress(options)
         ((ids, estimates, _),) = self.stream(distances, n_candidates, options, progress)

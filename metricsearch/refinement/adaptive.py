@@ -92,7 +92,7 @@ def learn_cutoff(
         own_ids = np.sort(rng.choice(ids, min(N_TRAINING, len(ids)), replace=False))
         queries = snapshot.decode(snapshot.locate(own_ids), check_crc=True)
     record = _learn_reading(able, snapshot, checked, queries, own_ids, options, n_threads)
-    return LearntCutoff(record, options)
+    return LearntCutoff(record, options, len(able))
 
 
 def _learn_reading(
@@ -111,7 +111,7 @@ def _learn_reading(
     """
     power = index.estimate_power
     if power is None:
-        raise InvalidInputError("index: sketches are needed; build PPPCodes(sketch='landmark')")
+        raise InvalidInputError("index: sketches are needed; build PPPCodes(sketch='product')")
     n_others = max(len(index) - (own_ids is not None), 0)
     if not len(queries) or n_others < 1:
         raise InvalidInputError(f"cut-off: needs a query and another object, got {len(queries)} and {n_others}")

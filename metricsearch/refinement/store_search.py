@@ -81,7 +81,7 @@ class StoreSearch:
         k = check_search(k, n_candidates, target_recall)
         parts = self._snapshot, self._checked
         if n_candidates == "auto":
-            index, learnt = estimating(self.index), require_learnt(self._learnt, options)
+            index, learnt = estimating(self.index), require_learnt(self._learnt, options, len(self.index))
             batch = self._checked_queries(queries)
             return search_adaptively(index, *parts, batch, k, target_recall, learnt, self.n_threads)
         batch = self._checked_queries(queries)

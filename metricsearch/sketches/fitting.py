@@ -61,7 +61,7 @@ def fit_sketch(
 
     kind:
     "product": the coordinates of "landmark", turned to the principal axes of the objects; each byte codes the nearest
-        of 256 centres in four coordinates (Jégou et al. 2011; Ge, He, Ke & Sun 2013), and the altitude.
+        of 256 centres in about four coordinates (Jégou et al. 2011; Ge, He, Ke & Sun 2013), and the altitude.
     "landmark": principal coordinates by classical scaling with the pivots as landmarks (de Silva & Tenenbaum 2004),
         bits by water-filling, and the altitude; the power of the distances, the weights of coordinates and of the
         altitude are those that order the sample best.
@@ -73,8 +73,8 @@ def fit_sketch(
     "principal": principal components of the vectors themselves, bits by water-filling, and the altitude.
     "rabitq": see `RaBitQSketch`. These two take vectors under the Euclidean distance only.
     A query is never coded: distances are asymmetric (Jégou, Douze & Schmid 2011).
-    Costs P^2 distances between the P pivots, P times `n_learnt(kind)` to the sample, and an eigenvalue problem of size
-    P, whose last bits depend on the BLAS at hand; what is learnt is kept with the index.
+    Costs P^2 distances between the P pivots, P times `n_learnt(kind)` to the sample, up to two million within it, and
+    an eigenvalue problem of size P; last bits depend on the BLAS at hand. What is learnt is kept with the index.
     Raises InvalidInputError: unknown kind, a kind that the metric does not allow, too few bytes, objects or pivots,
     distances whose squares overflow.
     """

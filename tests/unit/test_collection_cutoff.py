@@ -255,9 +255,9 @@ def test_few_objects_are_enough_and_none_are_too_few(tmp_path):
         assert (record.n_queries, record.depth, record.truth.shape) == (20, 19, (20, 19))
     with Collection.open(tmp_path / "c.ms") as collection:
         assert auto(collection, k=50).ids.shape == (N_QUERIES, 20)
-        collection.add(X[20:300])  # more than were there to learn from
-        assert auto(collection, k=50).ids.shape == (N_QUERIES, 50)
-        collection.remove(np.arange(3, 300))
+        collection.add(X[20:40])  # more than were there to learn from
+        assert auto(collection, k=30).ids.shape == (N_QUERIES, 30)
+        collection.remove(np.arange(3, 40))
         assert np.array_equal(np.sort(auto(collection, k=7).ids), np.tile(np.arange(3), (N_QUERIES, 1)))
         collection.remove([0, 1])
         with pytest.raises(InvalidInputError, match="needs a query and another object, got 1 and 0"):
@@ -583,3 +583,49 @@ def test_without_objects_or_an_index_nothing_is_learnt(tmp_path):
     for act in (lambda: auto(collection), collection.learn_cutoff):
         with pytest.raises(InvalidInputError, match="the collection is closed"):
             act()
+
+
+# ---------------------------------------------------------------- found by reading the code again
+
+
+def test_a_collection_that_has_more_than_doubled_has_to_learn_again(path):
+    with Collection.open(path) as collection:
+        collection.add(clustered(N, 5))
+        assert len(auto(collection).ids) == N_QUERIES  # twice as many is the most
+        collection.add(clustered(1, 6))
+        with pytest.raises(
+            InvalidInputError, match=r"learnt from 1,400 objects, and there are 2,801 now; call learn_cu"
+        ):
+            auto(collection)
+        collection.learn_cutoff()
+        assert len(auto(collection).ids) == N_QUERIES
+
+
+def test_a_reader_whose_files_vanish_after_their_check_reads_the_new_ones(path, monkeypatch):
+    from metricsearch.collection import cutoff_files
+
+    checked = cutoff_files.cutoff_problems
+
+    def vanishing(folder, entry):
+        problems = checked(folder, entry)
+        monkeypatch.setattr(cutoff_files, "cutoff_problems", checked)
+        learn = f"from metricsearch import Collection as C\nwith C.open({str(path)!r}) as c: c.learn_cutoff(seed=4)"
+        subprocess.run([sys.executable, "-c", learn], check=True)
+        return problems
+
+    with Collection.open(path, readonly=True) as reader:
+        monkeypatch.setattr(cutoff_files, "cutoff_problems", vanishing)
+        assert len(auto(reader).ids) == N_QUERIES
+
+
+def test_after_a_failed_save_checksums_are_compared_of_the_right_objects(path, monkeypatch):
+    """Saving renumbers the objects; what was compared under the old numbers must not vouch for others."""
+    with Collection.open(path) as collection:
+        collection.remove(np.arange(0, 900, 3))
+        collection.search(QUERIES, 10, n_candidates=1000)
+        before = collection._current.now().checked
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "write_manifest", lambda *_: (_ for _ in ()).throw(StorageError("disk full")))
+            with pytest.raises(StorageError):
+                collection.learn_cutoff()
+        assert collection._current.now().checked is not before

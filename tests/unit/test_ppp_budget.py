@@ -10,7 +10,7 @@ from metricsearch.indexes import FIXED_PARTS
 from metricsearch.ppp import PPPCodes
 from metricsearch.ppp.budget import split_budget
 
-WIDE = np.random.default_rng(0).normal(size=(17000, 6)).astype(np.float32)
+WIDE = np.random.default_rng(0).normal(size=(9000, 6)).astype(np.float32)
 
 
 def bytes_per_object(index):
@@ -18,9 +18,11 @@ def bytes_per_object(index):
     return sum(size for part, size in report.items() if part not in FIXED_PARTS) / len(index)
 
 
-@pytest.mark.parametrize(
-    ("n", "budget"), [(n, b) for n in (20, 300, 1100, 4500) for b in (24, 32.5, 64)] + [(17000, 48)]
-)
+FEW = [(n, budget) for n in (1, 2, 15, 16, 17, 20) for budget in (90, 200)]
+CASES = [(n, budget) for n in (300, 1100, 4500) for budget in (24, 32.5, 64)] + [(9000, np.float32(48))]
+
+
+@pytest.mark.parametrize(("n", "budget"), FEW + CASES)
 def test_an_index_keeps_to_its_budget(n, budget):
     objects = WIDE[:n]
     index = PPPCodes.for_budget(bytes_per_object=budget, n=n).build(objects)
@@ -67,7 +69,7 @@ def test_what_the_budget_decides_cannot_be_given(name):
         PPPCodes.for_budget(bytes_per_object=48, n=5000, **{name: 1})
 
 
-@pytest.mark.parametrize("budget", [0, -1, float("nan"), "48", None, True])
+@pytest.mark.parametrize("budget", [0, -1, float("nan"), np.float64(-2), "48", None, True])
 def test_a_budget_that_is_no_size_is_refused(budget):
     with pytest.raises(InvalidInputError, match="^bytes_per_object: expected a number > 0, got"):
         PPPCodes.for_budget(bytes_per_object=budget, n=5000)
@@ -77,6 +79,13 @@ def test_a_budget_that_is_no_size_is_refused(budget):
 def test_a_number_of_objects_that_is_none_is_refused(n):
     with pytest.raises(InvalidInputError, match="^n: "):
         PPPCodes.for_budget(bytes_per_object=48, n=n)
+
+
+def test_a_budget_holds_after_inserts_once_they_are_consolidated():
+    index = PPPCodes.for_budget(bytes_per_object=48, n=1500).build(WIDE[:1000])
+    index.insert(WIDE[1000:1500])
+    index.consolidate()
+    assert bytes_per_object(index) <= 48
 
 
 def test_a_budget_below_a_few_bytes_names_the_least():

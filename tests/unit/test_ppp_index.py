@@ -66,8 +66,8 @@ def filled(value):
         ("space0-ids", filled(2**64 - 1)),
         ("sample", filled(65535)),
         ("sample", lambda array: array[:1]),
-        ("ids", lambda array: np.zeros(600, dtype=np.int64)),
-        ("ids", lambda array: np.arange(599)),
+        ("ids-first", lambda array: np.zeros(10, dtype=np.int64)),
+        ("ids-rest", lambda array: np.zeros(11, dtype=np.uint64)),
         ("pivots", lambda array: array[:5]),
     ],
 )
