@@ -3,7 +3,7 @@
     python benchmarks/auto_cutoff.py [--target 0.9] [SUITE ...]
 
 SUITE: names of benchmarks/suites/*.toml, whose data are used; of a set that has no queries of its own, its held-out
-rows. The index is that of `PPPCodes.for_budget` with 48 bytes per object; the rule is learnt from 256 of the objects.
+rows. The index is that of `PPPCodes.for_budget` with 48 bytes per object; the rule is learnt from 512 of the objects.
 Below "fixed R" stands the least R with which the same index reaches the recall that "auto" reached.
 """
 

@@ -199,8 +199,8 @@ class Collection:
     ) -> ReadingRecord:
         """Learn for n_candidates="auto" when to stop reading, from deep searches of training queries; saved on return.
 
-        queries: like those to come; None = 256 of the objects (seed chooses them), each without itself. Each reads up
-        to 3,000 objects, and what it finds there counts as its true neighbours. options: of these searches and of those
+        queries: like those to come; None = 512 of the objects (seed chooses them), each without itself. Each reads up
+        to 5,000 objects, and what it finds there counts as its true neighbours. options: of these searches and of those
         to come; None = those of the index. An index that changed in memory is saved with it.
         What was learnt stays when objects are added or removed, but tells of those that were there: after many changes
         learn again; "auto" refuses a collection that has more than doubled. `build_index` forgets it, for the new index

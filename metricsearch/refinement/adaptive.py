@@ -21,9 +21,9 @@ from metricsearch.validation import check_integer
 
 OptionsT = TypeVar("OptionsT")
 
-N_TRAINING = 256  # queries
+N_TRAINING = 512  # queries
 DEPTH = 1000  # candidates that each of them reads
-TRUTH_FACTOR = 2  # their nearest are looked for among so many times as many candidates, of all objects
+TRUTH_FACTOR = 4  # their nearest are looked for among so many times as many candidates, of all objects
 
 
 def estimating(index: MetricIndex) -> EstimatingIndex[Any]:

@@ -90,7 +90,7 @@ class StoreSearch:
     def learn_cutoff(self, queries: Any = None, *, seed: int = 0, options: Any = None) -> ReadingRecord:
         """Learn for n_candidates="auto" when to stop reading, from deep searches of training queries.
 
-        queries: like those to come; None = 256 of the objects, each without itself. Each reads up to 3,000 objects, and
+        queries: like those to come; None = 512 of the objects, each without itself. Each reads up to 5,000 objects, and
         what it finds there counts as its true neighbours. options: of these searches and of those to come.
         Raises InvalidInputError: an index without estimates; no other objects.
         """

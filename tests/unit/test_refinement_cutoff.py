@@ -145,7 +145,7 @@ def test_training_queries_may_be_given(search, objects):
 
 def test_objects_that_train_do_not_find_themselves(search, objects):
     record = search.learn_cutoff()
-    assert record.n_queries == 256
+    assert record.n_queries == 512
     assert (record.truth > 0).all()
     assert (np.diff(record.estimates, axis=1) >= 0).all()
 
