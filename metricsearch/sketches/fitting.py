@@ -28,6 +28,7 @@ _EXPONENTS = 0.0, 0.25, 0.5, 1.0  # γ: a coordinate of variance v gets the weig
 _ALTITUDE_WEIGHTS = 0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0
 _EQUAL_BITS = 2, 3, 4
 _LEAST_VARIANCE = 1e-9  # of the largest: coordinates below it vary by rounding
+_AXES_SHARES = 1, 4  # of classical scaling, all or the longest: off Euclid the short ones are noise, made large
 _PER_BYTE = 4  # coordinates that a byte of a product code stands for
 _PRODUCT_EXPONENTS = 0.0, 0.25  # few: each is a k-means
 _PAIRS_DRAWN = 16  # pairs of pivots looked at for each that is chosen
@@ -128,8 +129,9 @@ def _landmark(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch
 def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
     near = _near(sample)
     losses, found = [], []
-    for power in _POWERS:  # what is lost to codes depends little on it
-        coordinates = _along_principal_axes(sample, power, _PER_BYTE * n_bytes)
+    for power, share in product(_POWERS, _AXES_SHARES):  # what is lost to codes depends little on them
+        n_axes = max(len(sample.pivot_pairs) // share, 1)
+        coordinates = _along_principal_axes(sample, power, n_axes, _PER_BYTE * n_bytes)
         located = coordinates.locate_exactly(sample.inputs)
         estimates = _squared_differences(located.coordinates[: sample.n_judges], located.coordinates)
         for weight in _ALTITUDE_WEIGHTS:
@@ -139,12 +141,12 @@ def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
     return _best(sample, _product_coded(n_bytes, sample, coordinates, has_altitude, rng))
 
 
-def _along_principal_axes(sample: _Sample, power: int, n_coordinates: int) -> Coordinates:
+def _along_principal_axes(sample: _Sample, power: int, n_axes: int, n_coordinates: int) -> Coordinates:
     """Classical scaling, turned so that coordinates are not correlated, those that vary most; not learnt from judges.
 
     Judges stand for queries, which are farther from the axes of other objects than these are.
     """
-    scaled = Coordinates.scaled(sample.pivot_pairs, power, len(sample.pivot_pairs))
+    scaled = Coordinates.scaled(sample.pivot_pairs, power, n_axes)
     z = (scaled.offset - sample.inputs[sample.n_judges :] ** power) @ scaled.projection
     rest = z - z.mean(axis=0)
     rest[np.abs(rest) <= _LEAST_VARIANCE * np.abs(z).max(initial=0.0)] = 0.0  # equal objects do not vary
