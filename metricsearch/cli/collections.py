@@ -196,7 +196,7 @@ def build(path: str) -> None:
 def learn_cutoff(path: str, queries: str | None, seed: int) -> None:
     """Learn when searches of a collection with sketches may stop reading: see search --candidates auto.
 
-    QUERIES are like those to come; without any, 256 objects of the collection are taken. What was learnt is kept until
+    QUERIES are like those to come; without any, 512 objects of the collection are taken. What was learnt is kept until
     the index is built anew; after many changes learn again.
 
     \b

@@ -18,7 +18,7 @@ from metricsearch.validation import check_positive
 
 # (objects at least, pivots, prefix length), the first that fits; a pivot for 8 objects costs 1.4 bytes each
 _ONE_SPACE = ((8192, 1024, 2), (4096, 512, 2), (2048, 256, 2), (1024, 128, 2), (512, 64, 2), (0, 16, 1))
-_LEAST_SKETCH = 8  # smaller sketches order no better than prefixes of as many bytes
+_LEAST_SKETCH = 8  # set, not measured: below it prefixes get all bytes
 _PREFIXES_ALONE = ((4, 256, 8), (4, 256, 6), (2, 256, 8), (2, 256, 5), (1, 256, 8), (1, 256, 4), (1, 64, 2))
 
 
