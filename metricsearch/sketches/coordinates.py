@@ -91,6 +91,10 @@ class Coordinates:
         axes = axes[:n_coordinates].T
         return cls(1, mean, -axes * _signs(axes), of_vectors=True)
 
+    def longest(self, n_coordinates: int) -> Self:
+        """The first n_coordinates of principal coordinates alone; altitudes are above these."""
+        return replace(self, projection=self.projection[:, :n_coordinates])
+
     def turned(self, axes: NDArray[np.float64]) -> Self:
         """The same seen along other axes (M, M'), orthonormal columns; altitudes are above these."""
         return replace(self, projection=np.ascontiguousarray(self.projection @ axes))

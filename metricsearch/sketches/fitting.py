@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metricsearch.errors import InvalidInputError
 from metricsearch.sketches.coding import MAX_BITS, ScalarCode, allocate_bits, equal_bits
-from metricsearch.sketches.coordinates import Coordinates, principal_axes
+from metricsearch.sketches.coordinates import Coordinates, Located, principal_axes
 from metricsearch.sketches.kinds import VECTOR_SKETCHES, check_sketch_bytes, n_learnt
 from metricsearch.sketches.product import ProductCode, group_coordinates
 from metricsearch.sketches.rabitq import RaBitQSketch
@@ -128,36 +128,41 @@ def _landmark(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch
 
 def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
     near = _near(sample)
+    n_pivots = len(sample.pivot_pairs)
     losses, found = [], []
-    for power, share in product(_POWERS, _AXES_SHARES):  # what is lost to codes depends little on them
-        n_axes = max(len(sample.pivot_pairs) // share, 1)
-        coordinates = _along_principal_axes(sample, power, n_axes, _PER_BYTE * n_bytes)
-        located = coordinates.locate_exactly(sample.inputs)
-        estimates = _squared_differences(located.coordinates[: sample.n_judges], located.coordinates)
-        for weight in _ALTITUDE_WEIGHTS:
-            losses.append(_loss(near, estimates + weight * located.altitudes))
-            found.append((coordinates, weight > 0))
-    coordinates, has_altitude = found[int(np.argmin(losses))]
-    return _best(sample, _product_coded(n_bytes, sample, coordinates, has_altitude, rng))
+    for power in _POWERS:  # what is lost to codes depends little on them
+        scaled = Coordinates.scaled(sample.pivot_pairs, power, n_pivots)
+        for share in _AXES_SHARES:
+            longest = scaled.longest(max(n_pivots // share, 1))
+            coordinates = _along_principal_axes(sample, longest, _PER_BYTE * n_bytes)
+            located = coordinates.locate_exactly(sample.inputs)
+            estimates = _squared_differences(located.coordinates[: sample.n_judges], located.coordinates)
+            for weight in _ALTITUDE_WEIGHTS:
+                losses.append(_loss(near, estimates + weight * located.altitudes))
+                found.append((coordinates, located, weight > 0))
+    return _best(sample, _product_coded(n_bytes, sample, *found[int(np.argmin(losses))], rng))
 
 
-def _along_principal_axes(sample: _Sample, power: int, n_axes: int, n_coordinates: int) -> Coordinates:
-    """Classical scaling, turned so that coordinates are not correlated, those that vary most; not learnt from judges.
+def _along_principal_axes(sample: _Sample, scaled: Coordinates, n_coordinates: int) -> Coordinates:
+    """Turned so that coordinates are not correlated, those that vary most; not learnt from judges.
 
     Judges stand for queries, which are farther from the axes of other objects than these are.
     """
-    scaled = Coordinates.scaled(sample.pivot_pairs, power, n_axes)
-    z = (scaled.offset - sample.inputs[sample.n_judges :] ** power) @ scaled.projection
+    z = (scaled.offset - sample.inputs[sample.n_judges :] ** scaled.power) @ scaled.projection
     rest = z - z.mean(axis=0)
     rest[np.abs(rest) <= _LEAST_VARIANCE * np.abs(z).max(initial=0.0)] = 0.0  # equal objects do not vary
-    values, axes = principal_axes(rest.T @ rest / len(z), n_coordinates)
+    _, axes = principal_axes(rest.T @ rest / len(z), n_coordinates)
     return scaled.turned(axes)
 
 
 def _product_coded(
-    n_bytes: int, sample: _Sample, coordinates: Coordinates, has_altitude: bool, rng: np.random.Generator
+    n_bytes: int,
+    sample: _Sample,
+    coordinates: Coordinates,
+    located: Located,
+    has_altitude: bool,
+    rng: np.random.Generator,
 ) -> Iterator[_Way]:
-    located = coordinates.locate_exactly(sample.inputs)
     variances = located.coordinates[sample.n_judges :].var(axis=0)
     unit = float(variances.max(initial=0.0)) or 1.0
     n_coded = n_bytes - has_altitude

@@ -82,14 +82,14 @@ def test_create_with_sketches(run, files):
 
 def test_learn_cutoff_and_a_search_that_decides_what_to_read(run, files):
     path = files / "c.ms"
-    np.save(files / "many.npy", np.abs(np.random.default_rng(1).normal(size=(400, 5))).astype(np.float32))
+    np.save(files / "many.npy", np.abs(np.random.default_rng(1).normal(size=(600, 5))).astype(np.float32))
     assert run("create", path, files / "many.npy", *SMALL, "--sketch", "landmark", "--sketch-bytes", "6")[0] == 0
     assert json.loads(run("info", path)[1])["cutoff_state"] == "none"
     status, out, err = run("search", path, files / "queries.npy", "--candidates", "auto")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "metricsearch learn-cutoff" in err
 
-    assert run("learn-cutoff", path) == (0, f"{path}: learnt from 256 queries, of 399 candidates each\n", "")
+    assert run("learn-cutoff", path) == (0, f"{path}: learnt from 512 queries, of 599 candidates each\n", "")
     assert json.loads(run("info", path)[1])["cutoff_state"] == "learnt"
     arguments = ["search", path, files / "queries.npy", "-k", 5, "--candidates", "auto", "--target-recall", 0.8]
     status, out, err = run(*arguments)
@@ -103,7 +103,7 @@ def test_learn_cutoff_and_a_search_that_decides_what_to_read(run, files):
     out = run(*arguments[:-2])[1]
     assert [int(row[2]) for row in table(out)] == usual.ids.ravel().tolist()
 
-    out = f"{path}: learnt from 3 queries, of 400 candidates each\n"
+    out = f"{path}: learnt from 3 queries, of 600 candidates each\n"
     assert run("learn-cutoff", path, files / "queries.npy", "--seed", 1) == (0, out, "")
     assert run("build", path)[0] == 0
     assert json.loads(run("info", path)[1])["cutoff_state"] == "none"
