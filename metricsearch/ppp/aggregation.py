@@ -20,6 +20,7 @@ from metricsearch.ppp.tree import PPPTree, ordinal_bits, pivot_bits
 from metricsearch.threads import thread_map
 
 GROWTH = 1.7  # how much deeper each further slice reaches
+LEAST_DEPTH = 1e-4  # of the first
 
 # (m,) int64 ordinals or IDs; (m,) what they are ordered by: int64 aggregated ranks or float64 sums of scores; (m,)
 # uint8 hits
@@ -56,8 +57,14 @@ class SpaceStream:
 
     def extend(self, high: float, expected: int) -> None:
         """Deliver all records with ranking distance up to `high`; about `expected` are assumed."""
-        if high <= self.reach:
-            return
+        if high > self.reach:
+            keys, ordinals = self.gather(high, expected)
+            order = np.argsort(keys)
+            self._keys = np.concatenate([self._keys, keys[order]])
+            self._ordinals = np.concatenate([self._ordinals, ordinals[order]])
+
+    def gather(self, high: float, expected: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Keys and ordinals of the records that `extend` would deliver, in any order, instead of delivering them."""
         records, table = self._records, self._table
         widths = (pivot_bits(records.n_pivots), ordinal_bits(records.n_tree), records.n_tree)
         n_found, capacity = -1, min(records.n_tree, expected + 256)
@@ -83,11 +90,9 @@ class SpaceStream:
         keys, ordinals = keys[:n_found], ordinals[:n_found]
         if len(self._inserted_keys):
             keys, ordinals = self._with_inserted(keys, ordinals, high)
-        order = np.argsort(keys)
-        self._keys = np.concatenate([self._keys, keys[order]])
-        self._ordinals = np.concatenate([self._ordinals, ordinals[order]])
         self.reach = high
         self.exhausted = high == np.inf
+        return keys, ordinals
 
     def _with_inserted(
         self, keys: NDArray[np.float64], ordinals: NDArray[np.int64], high: float
@@ -148,6 +153,14 @@ class SampleQuantiles:
         """Ranking distance below which about a share `depth` of the space lies; infinity for all of it."""
         place = int(np.ceil(depth * self.n_sample))
         return float(self._sorted[space, place]) if place < self.n_sample else np.inf
+
+    def next_slice(self, space: int, reached: float, target: float) -> tuple[float, float, int]:
+        """The slice after depth `reached`: to depth `target`, and at least GROWTH times deeper than before.
+
+        Returns its depth, its highest ranking distance, and how many objects are expected in it.
+        """
+        depth = max(target, reached * GROWTH, LEAST_DEPTH)
+        return depth, self.threshold(space, depth), int(1.3 * (depth - reached) * self.n)
 
 
 class PercentileDepths(SampleQuantiles):
@@ -211,16 +224,11 @@ def deliver(
     quantiles: SampleQuantiles,
     n_threads: int,
 ) -> None:
-    """Deliver more of the spaces `which`: to depth `target`, and at least GROWTH times deeper than before.
-
-    reached: depth of each space so far, advanced.
-    """
+    """Deliver the next slices of the spaces `which`. reached: depth of each space so far, advanced."""
 
     def extend(j: int) -> None:
-        depth = max(target, reached[j] * GROWTH, 1e-4)
-        high = quantiles.threshold(j, depth)
-        streams[j].extend(high, int(1.3 * (depth - reached[j]) * quantiles.n))
-        reached[j] = depth
+        reached[j], high, expected = quantiles.next_slice(j, reached[j], target)
+        streams[j].extend(high, expected)
 
     thread_map(extend, which, n_threads)
 

@@ -11,8 +11,10 @@ from metricsearch.validation import check_choice, check_fraction, check_integer,
 
 RANKINGS = ("wspd", "wspd_avg", "diff", "diff_norm", "kendall", "footrule_w")
 RANK_MODES = ("dense", "position")
-_SKETCHED_FACTOR, _SKETCHED_SHARE = 16, 8
-_SCANNED = 262_144  # up to so many sketches are compared sooner than an eighth of them is ranked
+_SCANNED = 262_144  # up to so many sketches are compared about as fast as an eighth of them is ranked
+# Beyond, an eighth at first; the share that has to be ranked falls as objects get denser: on SIFT what n/16 finds of
+# 100,000 objects, n/32 finds of a million (paper_results.md).
+_SKETCHED_FACTOR, _SKETCHED_ROOTS = 16, 64
 AGGREGATIONS = ("percentile", "sum", "log-rank", "calibrated")
 
 
@@ -35,7 +37,7 @@ class RankingOptions:
     max_level: use only the first pivots of each prefix; None = all.
     n_spaces: use only the first spaces; None = all.
     n_sketched: for R candidates of an index with sketches, so many are ranked and the R of nearest sketches are taken;
-        None = all of up to 262,144 objects, else 16 R and at least an eighth. 0: leave the sketches out of it.
+        None = all of up to 262,144 objects, else 16 R and at least 64 √n. 0: leave the sketches out of it.
     """
 
     ranking: str = "wspd"
@@ -62,8 +64,8 @@ class RankingOptions:
 
     def sketched_of(self, n_wanted: int, n_objects: int) -> int:
         """How many candidates are compared by their sketches to choose n_wanted of n_objects."""
-        share = n_objects if n_objects <= _SCANNED else n_objects // _SKETCHED_SHARE
-        n_sketched = self.n_sketched or max(_SKETCHED_FACTOR * n_wanted, share)
+        least = n_objects if n_objects <= _SCANNED else int(_SKETCHED_ROOTS * np.sqrt(n_objects))
+        n_sketched = self.n_sketched or max(_SKETCHED_FACTOR * n_wanted, least)
         return min(max(n_sketched, n_wanted), n_objects)
 
     def n_used(self, n_spaces: int) -> int:

@@ -57,13 +57,16 @@ def _sketched_blocks(
 ) -> Iterator[Block]:
     """Where all objects would be candidates, none are ranked before."""
     n_sketched = options.sketched_of(n_wanted, view.n_objects)
-    if n_sketched < view.n_objects:
-        parts = list(_blocks(view, tables, options, calibration, [n_sketched], progress, n_threads))
-        ordinals, merits, hits = (np.concatenate(part) for part in zip(*parts, strict=True))
-        ordinals, hits = _best_of(view, ordinals, merits, hits, n_sketched)
+    if n_sketched == view.n_objects:
+        ordinals, hits = view.ordinals, np.zeros(view.n_objects, dtype=np.uint8)
     else:
-        ordinals = view.ordinals
-        hits = np.zeros(len(ordinals), dtype=np.uint8)
+        if len(tables) == 1 and options.aggregation != "calibrated":
+            found = _nearest_in_space(view, tables[0], n_sketched, progress)
+        else:
+            parts = list(_blocks(view, tables, options, calibration, [n_sketched], progress, n_threads))
+            ordinals, merits, hits = (np.concatenate(part) for part in zip(*parts, strict=True))
+            found = ordinals, merits, hits
+        ordinals, hits = _best_of(view, *found, n_sketched)
     estimates = view.estimates(query, ordinals)
     near = np.flatnonzero(estimates <= np.partition(estimates, n_wanted - 1)[n_wanted - 1])
     ids = view.ids_of(ordinals[near])
@@ -75,6 +78,22 @@ def _sketched_blocks(
         start += size
 
 
+def _nearest_in_space(view: View, table: RankingTable, n_wanted: int, progress: Progress) -> Block:
+    """At least the n_wanted of least ranking distance, which is what orders objects in one space alone; not sorted."""
+    stream = SpaceStream(view.records[0], table)
+    depths = PercentileDepths(prefix_keys(view.sample[0], table)[None], view.n_ordinals, 1)
+    parts: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
+    reached, n_found = 0.0, 0
+    while n_found < n_wanted:
+        reached, high, expected = depths.next_slice(0, reached, depths.depth(n_wanted))
+        parts.append(stream.gather(high, expected))
+        n_found += len(parts[-1][0])
+    keys, ordinals = (np.concatenate(part) for part in zip(*parts, strict=True))
+    progress.n_ids_ranked += n_found
+    progress.n_looked = stream.n_looked
+    return ordinals, keys, np.ones(n_found, dtype=np.uint8)
+
+
 def _best_of(
     view: View, ordinals: NDArray[np.int64], merits: NDArray[Any], hits: NDArray[np.uint8], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -83,8 +102,11 @@ def _best_of(
     surely, tied = np.flatnonzero(merits < last), np.flatnonzero(merits == last)
     order = np.lexsort((view.ids_of(ordinals[tied]), -hits[tied].astype(np.int16)))
     kept = np.concatenate([surely, tied[order[: n - len(surely)]]])
-    kept = kept[np.argsort(ordinals[kept])]
-    return ordinals[kept], hits[kept]
+    is_kept = np.zeros(view.n_ordinals, dtype=np.bool_)  # faster than sorting
+    hits_of = np.empty(view.n_ordinals, dtype=np.uint8)
+    is_kept[ordinals[kept]], hits_of[ordinals[kept]] = True, hits[kept]
+    kept = np.flatnonzero(is_kept)
+    return kept, hits_of[kept]
 
 
 def _block_sizes(n_wanted: int, first_block: int | None) -> list[int]:

@@ -53,6 +53,12 @@ def build(collection, say, start):
         collection.build_index(PPPCodes(n_spaces=2, n_pivots=8, prefix_length=3, seed=seed, n_threads=1))
         say("done")
 
+def learn(collection, say, start):
+    for seed in itertools.count(start):
+        say(f"learn {seed}")
+        collection.learn_cutoff(seed=seed)
+        say("done")
+
 def close(collection, say, start):
     for low in itertools.count(start, 50):
         say(f"add {low} {low + 50}")
@@ -226,6 +232,37 @@ def test_nothing_is_lost_and_nothing_is_there_by_half(tmp_path, server, change, 
         possible = [state] if n_done == len(begun) else [state, apply(state, begun[-1])]
         state = check(path, possible, built=change == "build")
     assert n_inside or change == "close" or ROUNDS < 6, "no kill hit a change: make the changes longer"
+
+
+def test_a_kill_while_a_cutoff_is_learnt_leaves_the_one_before_or_the_next(tmp_path, server):
+    path, reference = tmp_path / "c.ms", tmp_path / "reference.ms"
+    rng = np.random.default_rng()
+    sketches = {"n_spaces": 1, "n_pivots": 16, "prefix_length": 2, "sketch": "landmark", "sketch_bytes": 8}
+    for each in (path, reference):
+        with Collection.create(each, index=PPPCodes(**sketches, n_threads=1)) as collection:
+            collection.add(vectors(np.arange(200)))
+            collection.build_index()
+            collection.learn_cutoff(seed=0)
+    seed, n_inside = 0, 0
+    for number in range(ROUNDS):
+        delay = float(rng.uniform(0, 0.2))
+        lines = kill_during(server, "learn", path, tmp_path / f"log-{number}", seed + 1, delay)
+        n_done, n_begun = lines.count("done"), len(lines) - lines.count("done")
+        n_inside += n_done < n_begun
+        with Collection.open(path, n_threads=1) as collection:
+            assert collection.verify() == []
+            assert collection.info()["cutoff_state"] == "learnt"
+            found = collection.search(vectors(np.arange(5)), 3, n_candidates="auto")
+            assert (found.distances[:, 0] == 0).all()
+        (folder,) = (path / "cutoff").iterdir()  # opening has deleted what the kill left
+        saved = {file.stem: np.load(file) for file in folder.iterdir()}
+        with Collection.open(reference, n_threads=1) as collection:
+            possible = [collection.learn_cutoff(seed=each).to_arrays() for each in (seed + n_done, seed + n_begun)]
+        assert any(all(np.array_equal(saved[name], one[name]) for name in one) for one in possible)
+        seed += n_begun
+        with Collection.open(path, n_threads=1) as collection:
+            collection.learn_cutoff(seed=seed)  # whatever the kill left, the next round begins with a known one
+    assert n_inside or ROUNDS < 6, "no kill hit a change: make the changes longer"
 
 
 # ---------------------------------------------------------------------- vocabulary trees

@@ -1,5 +1,7 @@
 """PPP-Codes with sketches: candidates are those ranked best, put in order of their estimates; kept through changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,8 +39,7 @@ def sketch_of(index):
 def expected(index, objects, ids, query, n_candidates, options):
     """Oracle: rank as without sketches, estimate each object by itself, sort in Python."""
     n_sketched = options.sketched_of(n_candidates, len(ids))
-    plain = RankingOptions(n_sketched=0, aggregation=options.aggregation)
-    ranked = set(index.candidates(query, n_sketched, plain).tolist())
+    ranked = set(index.candidates(query, n_sketched, replace(options, n_sketched=0)).tolist())
     sketch = sketch_of(index)
     codes = encode_all(sketch, index.metric, objects, index.flat_pivots, 1)
     asked = sketch.query(query[None], index.metric.distances(query[None], index.flat_pivots))
@@ -59,6 +60,34 @@ def test_candidates_are_the_ranked_ones_in_order_of_their_sketches(kind, aggrega
         for n_candidates in (1, 17, N, 2 * N):
             comp = index.candidates(query, n_candidates).tolist()
             assert comp == expected(index, OBJECTS, IDS, query, n_candidates, options)
+
+
+@pytest.mark.parametrize("aggregation", ["percentile", "sum", "log-rank", "calibrated"])
+@pytest.mark.parametrize("ranking", [{}, {"max_level": 1}, {"ranking": "kendall", "rank_mode": "position"}])
+@pytest.mark.parametrize("n_inserted", [0, 200])
+def test_one_space_chooses_what_its_ranking_puts_first(aggregation, ranking, n_inserted):
+    """Without sorting; with ties at the end of what is chosen, removed objects and such as are not in the tree."""
+    options = RankingOptions(aggregation=aggregation, **ranking)
+    index = PPPCodes(**PARAMETERS | {"n_spaces": 1}, options=options)
+    index.build(OBJECTS[: N - n_inserted], IDS[: N - n_inserted])
+    index.insert(OBJECTS[N - n_inserted :], IDS[N - n_inserted :])
+    index.remove(IDS[::3])
+    kept = np.setdiff1d(np.arange(N), np.arange(0, N, 3))
+    for n_sketched in (1, 5, 100, 333, len(kept) - 1, len(kept)):
+        for query in QUERIES[:4]:
+            asked = replace(options, n_sketched=n_sketched)
+            comp = index.candidates(query, 5, asked).tolist()
+            assert comp == expected(index, OBJECTS[kept], IDS[kept], query, 5, asked)
+
+
+@pytest.mark.parametrize(
+    ("n_wanted", "n_objects", "n_sketched"),
+    [(10, 5, 5), (10, 262_144, 262_144), (10, 262_145, 32_768), (10, 10**6, 64_000), (5000, 10**6, 80_000)],
+)
+def test_how_many_sketches_are_compared(n_wanted, n_objects, n_sketched):
+    assert RankingOptions().sketched_of(n_wanted, n_objects) == n_sketched
+    assert RankingOptions(n_sketched=20_000).sketched_of(n_wanted, n_objects) == min(n_objects, 20_000)
+    assert RankingOptions(n_sketched=1).sketched_of(n_wanted, n_objects) == min(n_objects, n_wanted)
 
 
 def test_sketches_find_more_with_fewer_reads():
