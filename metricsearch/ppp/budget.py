@@ -43,7 +43,8 @@ def split_budget(bytes_per_object: float, n: int) -> dict[str, Any]:
         raise InvalidInputError(f"bytes_per_object: expected a number > 0, got {bytes_per_object!r}")
     check_positive(n, "n")
     k, length = next((k, length) for least, k, length in _ONE_SPACE if n >= least)
-    n_left = int(min(bytes_per_object - most_prefix_bytes(n, 1, k, length), MAX_BYTES))
+    # k pivots give at most k coordinates: a byte for each, and one for the altitude.
+    n_left = int(min(bytes_per_object - most_prefix_bytes(n, 1, k, length), MAX_BYTES, k + 1))
     if n_left >= _LEAST_SKETCH and k < n:
         return {"n_spaces": 1, "n_pivots": k, "prefix_length": length, "sketch": "product", "sketch_bytes": n_left}
     for n_spaces, k, length in (*_PREFIXES_ALONE, (1, min(16, n), 1)):

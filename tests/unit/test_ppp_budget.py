@@ -63,6 +63,12 @@ def test_other_parameters_are_passed_on():
     assert (index.n_spaces, index.n_pivots, index.sketch) == (1, 512, "product")
 
 
+@pytest.mark.parametrize(("n", "most"), [(17, 17), (511, 17), (512, 65), (1024, 129), (2048, 255), (10**6, 255)])
+def test_a_sketch_has_no_more_bytes_than_its_pivots_can_fill(n, most):
+    """A coordinate per pivot at most, each a byte at most, and the altitude."""
+    assert split_budget(500, n)["sketch_bytes"] == most
+
+
 @pytest.mark.parametrize("name", ["n_spaces", "n_pivots", "prefix_length", "sketch", "sketch_bytes"])
 def test_what_the_budget_decides_cannot_be_given(name):
     with pytest.raises(InvalidInputError, match=f"^{name}: the budget decides"):
