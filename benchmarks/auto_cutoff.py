@@ -64,8 +64,8 @@ def measure(suite: str, target: float, from_queries: bool, folder: Path) -> None
     low, high = np.percentile(n_read, [5, 95])
     source = f"{n_learnt} {'queries' if from_queries else 'objects'}"
     print(
-        f"| {data.name} | {data.metric.name} | {n:,} | {source} | {len(recalls)} | {target} | {recalls.mean():.3f} ± {error:.3f} | "
-        f"{n_read.mean():.1f} ({low:.0f} to {high:.0f}) | {fixed} |",
+        f"| {data.name} | {data.metric.name} | {n:,} | {source} | {len(recalls)} | {target} | "
+        f"{recalls.mean():.3f} ± {error:.3f} | {n_read.mean():.1f} ({low:.0f} to {high:.0f}) | {fixed} |",
         flush=True,
     )
 
