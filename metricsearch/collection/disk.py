@@ -1,5 +1,6 @@
 """What a collection has on disk, but for its index: the manifest, and the object store that it tells of."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class Disk:
     def __init__(self, path: Path, manifest: Manifest, readonly: bool) -> None:
         self.path, self.manifest, self.readonly = path, manifest, readonly
         self.store: ObjectStore | None = open_store(path, manifest, readonly) if manifest.has_store else None
+        self._refreshing = threading.Lock()
 
     @property
     def version(self) -> int:
@@ -41,13 +43,14 @@ class Disk:
         self.manifest = manifest
 
     def refresh(self) -> bool:
-        """Read what another process has saved; returns whether there was anything new."""
-        manifest = read_manifest(self.path)
-        is_new = manifest != self.manifest
-        self.manifest = manifest
-        if self.store is None and manifest.has_store:
-            self.store = open_store(self.path, manifest, self.readonly)
-        return is_new
+        """Read what another process has saved; returns whether there was anything new. Threads may ask at once."""
+        with self._refreshing:  # a store is opened once in a process
+            manifest = read_manifest(self.path)
+            is_new = manifest != self.manifest
+            self.manifest = manifest
+            if self.store is None and manifest.has_store:
+                self.store = open_store(self.path, manifest, self.readonly)
+            return is_new
 
     def require_store(self, width: int | None, provenance: Provenance | None) -> ObjectStore:
         """The object store; made when the first object tells its width. Raises StorageError, ExistsError."""

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -369,6 +371,25 @@ with Collection.open(sys.argv[1], n_threads=1) as writer:
             writer.add(np.load(sys.argv[3]), [800, 801, 802])
         print("done", flush=True)
 """
+
+
+def test_threads_of_a_reader_that_search_for_the_first_time_at_once_open_the_objects_once(tmp_path):
+    x, n_threads = relu_vectors(), 8
+    for number in range(20):
+        path = tmp_path / f"{number}.ms"
+        Collection.create(path, index=small_index()).close()
+        with Collection.open(path, readonly=True, n_threads=1) as reader:  # before there are any
+            with Collection.open(path) as writer:
+                writer.add(x)
+                writer.build_index()
+            barrier = threading.Barrier(n_threads)
+
+            def first_search(_, reader=reader, barrier=barrier):
+                barrier.wait()
+                return reader.search(x[:2], 1, n_candidates=N).ids.ravel().tolist()
+
+            with ThreadPoolExecutor(n_threads) as pool:
+                assert list(pool.map(first_search, range(n_threads))) == [[0, 1]] * n_threads
 
 
 def test_a_reader_beside_a_writer_sees_each_saved_state(tmp_path):
