@@ -92,7 +92,8 @@ class Ranking:
     aggregated_ranks: (R',) int64, Ψ_p; (0,) for the other aggregations, which have none. hits: (R',) uint8, in how many
     spaces the object was met: for "percentile" by the end of the round that reported it, for the others all.
     n_ids_ranked: (λ,) int64, IDs read in each space (probe depth): for "percentile" up to the last round, for the
-    others, and where sketches choose among those of one space, all that were delivered. n_prefixes_evaluated: ranking distances computed.
+    others, and where sketches choose among those of one space, all that were delivered. n_prefixes_evaluated: ranking
+    distances computed.
     """
 
     ids: NDArray[np.int64]
