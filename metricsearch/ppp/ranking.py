@@ -13,7 +13,7 @@ RANKINGS = ("wspd", "wspd_avg", "diff", "diff_norm", "kendall", "footrule_w")
 RANK_MODES = ("dense", "position")
 _SCANNED = 262_144  # up to so many sketches are compared about as fast as an eighth of them is ranked
 # Beyond, an eighth at first; the share that has to be ranked falls as objects get denser: on SIFT what n/16 finds of
-# 100,000 objects, n/32 finds of a million (paper_results.md).
+# 100,000 objects, n/32 finds of a million (benchmarks/sketched_share.py).
 _SKETCHED_FACTOR, _SKETCHED_ROOTS = 16, 64
 AGGREGATIONS = ("percentile", "sum", "log-rank", "calibrated")
 
