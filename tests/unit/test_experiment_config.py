@@ -33,6 +33,8 @@ RECORDED = [
     "ranking_distances-ad1fd3a03e",
     "recall_vs_candidates_real-7f6978d9a5",
     "recall_vs_candidates_synthetic-eeceb7f9e1",
+    "sketches_ablation_real-5b9a2fed16",
+    "sketches_pivot_choice-9d3ae6706b",
     "sqfd_signatures-2c32188ea3",
     "time_split_real-6ad9e8a133",
     "time_split_synthetic-8fa3116119",
