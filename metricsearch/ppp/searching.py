@@ -59,14 +59,12 @@ def _sketched_blocks(
     n_sketched = options.sketched_of(n_wanted, view.n_objects)
     if n_sketched == view.n_objects:
         ordinals, hits = view.ordinals, np.zeros(view.n_objects, dtype=np.uint8)
+    elif len(tables) == 1 and options.aggregation != "calibrated":
+        ordinals, hits = _best_of(view, *_nearest_in_space(view, tables[0], n_sketched, progress), n_sketched)
     else:
-        if len(tables) == 1 and options.aggregation != "calibrated":
-            found = _nearest_in_space(view, tables[0], n_sketched, progress)
-        else:
-            parts = list(_blocks(view, tables, options, calibration, [n_sketched], progress, n_threads))
-            ordinals, merits, hits = (np.concatenate(part) for part in zip(*parts, strict=True))
-            found = ordinals, merits, hits
-        ordinals, hits = _best_of(view, *found, n_sketched)
+        parts = list(_blocks(view, tables, options, calibration, [n_sketched], progress, n_threads))
+        ordinals, merits, hits = (np.concatenate(part) for part in zip(*parts, strict=True))
+        ordinals, hits = _best_of(view, ordinals, merits, hits, n_sketched)
     estimates = view.estimates(query, ordinals)
     near = np.flatnonzero(estimates <= np.partition(estimates, n_wanted - 1)[n_wanted - 1])
     ids = view.ids_of(ordinals[near])
@@ -83,9 +81,9 @@ def _nearest_in_space(view: View, table: RankingTable, n_wanted: int, progress: 
     stream = SpaceStream(view.records[0], table)
     depths = PercentileDepths(prefix_keys(view.sample[0], table)[None], view.n_ordinals, 1)
     parts: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
-    reached, n_found = 0.0, 0
+    target, reached, n_found = depths.depth(n_wanted), 0.0, 0
     while n_found < n_wanted:
-        reached, high, expected = depths.next_slice(0, reached, depths.depth(n_wanted))
+        reached, high, expected = depths.next_slice(0, reached, target)
         parts.append(stream.gather(high, expected))
         n_found += len(parts[-1][0])
     keys, ordinals = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,10 +128,15 @@ def _landmark(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch
 
 
 def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
+    _, coordinates, located, has_altitude = min(_product_coordinates(n_bytes, sample), key=itemgetter(0))
+    return _best(sample, _product_coded(n_bytes, sample, coordinates, located, has_altitude, rng))
+
+
+def _product_coordinates(n_bytes: int, sample: _Sample) -> Iterator[tuple[float, Coordinates, Located, bool]]:
+    """What is lost with coordinates before they are coded (codes change that little), and whether with altitudes."""
     near = _near(sample)
     n_pivots = len(sample.pivot_pairs)
-    losses, found = [], []
-    for power in _POWERS:  # what is lost to codes depends little on them
+    for power in _POWERS:
         scaled = Coordinates.scaled(sample.pivot_pairs, power, n_pivots)
         for share in _AXES_SHARES:
             longest = scaled.longest(max(n_pivots // share, 1))
@@ -138,9 +144,7 @@ def _product(n_bytes: int, sample: _Sample, rng: np.random.Generator) -> Sketch:
             located = coordinates.locate_exactly(sample.inputs)
             estimates = _squared_differences(located.coordinates[: sample.n_judges], located.coordinates)
             for weight in _ALTITUDE_WEIGHTS:
-                losses.append(_loss(near, estimates + weight * located.altitudes))
-                found.append((coordinates, located, weight > 0))
-    return _best(sample, _product_coded(n_bytes, sample, *found[int(np.argmin(losses))], rng))
+                yield _loss(near, estimates + weight * located.altitudes), coordinates, located, weight > 0
 
 
 def _along_principal_axes(sample: _Sample, scaled: Coordinates, n_coordinates: int) -> Coordinates:
